@@ -1,0 +1,155 @@
+//! What goes in and what comes out of the group layer.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use frame::Frame;
+use wire::run::RunKind;
+use wire::{MemberId, RingId};
+
+/// A group as the programs of this node know it: given at the first local join, never used for
+/// another group while the engine runs. (The number on the wire is agreed anew in every view.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupHandle(pub u32);
+
+/// What [`Clients::pull`] put into the buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PulledKind {
+    /// `count` whole records in the layout of `wire::run`.
+    Messages,
+    /// A `wire::run::FragmentHeader` and a piece of one message, padded.
+    Fragment,
+}
+
+/// One run of application messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pulled {
+    /// Who sends.
+    pub session: u32,
+    /// To which group.
+    pub group: GroupHandle,
+    /// What the bytes are.
+    pub kind: PulledKind,
+    /// Messages in it (1 for a fragment).
+    pub count: u16,
+    /// Bytes written, a multiple of `wire::run::ALIGN`.
+    pub bytes: usize,
+    /// Whether safe delivery is asked for.
+    pub safe: bool,
+}
+
+/// The application messages waiting on this node. Implemented over submit rings by the daemon and over plain
+/// queues by the simulator. Fair among sessions.
+pub trait Clients {
+    /// An estimate of the bytes waiting; zero if and only if `pull` would give nothing.
+    fn pending_bytes(&self) -> u64;
+
+    /// Writes one run's body into `buf`; `None` if nothing is waiting or nothing fits.
+    fn pull(&mut self, buf: &mut [u8]) -> Option<Pulled>;
+}
+
+/// Why a member came or went (numbered as Corosync's CPG reasons).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Cause {
+    /// It asked to join.
+    Join = 1,
+    /// It asked to leave.
+    Leave = 2,
+    /// Its node is gone.
+    NodeDown = 3,
+    /// Its node came.
+    NodeUp = 4,
+    /// Its process or connection is gone.
+    ProcessDown = 5,
+}
+
+/// Why a request was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum RefusedReason {
+    /// The name is empty or longer than 128 bytes.
+    BadName = 1,
+    /// The session is a member already (or its join is on the way).
+    AlreadyMember = 2,
+    /// The session is not a member.
+    NotMember = 3,
+    /// A limit of this node is reached.
+    TooMany = 4,
+}
+
+/// A run of messages in its place of the total order.
+#[derive(Clone, Debug)]
+pub struct Messages {
+    /// The group, as this node knows it.
+    pub group: GroupHandle,
+    /// Who sent it.
+    pub sender: MemberId,
+    /// `Messages` or `Fragment`.
+    pub kind: RunKind,
+    /// Messages in the run.
+    pub count: u16,
+    /// Whether they were delivered as safe.
+    pub safe: bool,
+    /// The ring that numbered the frame.
+    pub ring: RingId,
+    /// The frame's number there.
+    pub seq: u64,
+    /// Where the run's body starts in its frame's payload: order within a frame.
+    pub offset: u32,
+    /// The run's body.
+    pub body: Frame,
+}
+
+/// A group's membership after a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct View {
+    /// The group, as this node knows it.
+    pub group: GroupHandle,
+    /// Its name.
+    pub name: Vec<u8>,
+    /// The ring and the number of the frame that made the view: equal everywhere.
+    pub ring: RingId,
+    /// See `ring`.
+    pub seq: u64,
+    /// All members, sorted by node, pid, session.
+    pub members: Vec<MemberId>,
+    /// Who came with this change.
+    pub joined: Vec<(MemberId, Cause)>,
+    /// Who went with this change.
+    pub left: Vec<(MemberId, Cause)>,
+}
+
+/// What the group layer tells local programs, in the total order.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Messages of a group with a local member.
+    Messages(Messages),
+    /// A new view of a group with a local member, or of one whose last local member just left.
+    View(Box<View>),
+    /// A join was ordered: the view that shows it follows at once.
+    Joined {
+        /// Who asked.
+        session: u32,
+        /// The number it gave the request.
+        request: u32,
+        /// The group from now on.
+        group: GroupHandle,
+    },
+    /// A request was refused.
+    Refused {
+        /// Who asked.
+        session: u32,
+        /// The number it gave the request.
+        request: u32,
+        /// Why.
+        reason: RefusedReason,
+    },
+    /// A configuration of the ring itself, for those who want extended virtual synchrony.
+    Configuration(totem::Configuration),
+    /// The sync barrier of this ring ended: application messages flow again.
+    Synced {
+        /// The ring.
+        ring: RingId,
+    },
+}

@@ -1,0 +1,124 @@
+//! What a transport is: something that moves datagrams between nodes in slots of the engine's region.
+//!
+//! A transport knows addresses and queues, no protocol. The engine calls it from one thread only:
+//! [`Transport::send`] any number of times, [`Transport::flush`] once, then [`Transport::poll`] until nothing is
+//! left, and [`Transport::wait`] when the idle strategy says so.
+#![forbid(unsafe_code)]
+
+use frame::FrameMut;
+
+/// Which of a node's two receive queues (sockets, queue pairs) a datagram belongs to. They are kept
+/// apart so that the engine can choose which to read first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Queue {
+    /// The token and nothing else.
+    Token,
+    /// Everything else.
+    Data,
+}
+
+/// Where a burst goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dest {
+    /// All nodes (not ourselves).
+    All,
+    /// The node at this position of the configured node list.
+    Peer(u16),
+}
+
+/// A datagram, or several datagrams of equal size (the last may be shorter) in one buffer.
+#[derive(Debug)]
+pub struct Burst {
+    /// The bytes.
+    pub bytes: FrameMut,
+    /// Bytes of each datagram but the last; at least 1. `bytes.len()` or more: one datagram.
+    pub segment_bytes: usize,
+}
+
+/// Something a transport has to tell.
+#[derive(Debug)]
+pub enum Event {
+    /// Datagrams arrived.
+    Received {
+        /// The queue they came in on.
+        queue: Queue,
+        /// Bytes and segment size.
+        burst: Burst,
+    },
+    /// A unicast to this peer was answered with "nobody there" (ICMP port unreachable, queue-pair
+    /// error). A hint: anybody can forge it.
+    Unreachable {
+        /// Position in the node list.
+        peer: u16,
+    },
+    /// A descriptor given to [`Transport::watch`] is readable.
+    Ready {
+        /// The key it was watched under.
+        key: u64,
+    },
+}
+
+/// What a transport can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caps {
+    /// Largest datagram in bytes that travels unfragmented.
+    pub datagram_bytes: usize,
+    /// Most datagrams in one burst.
+    pub burst_segments: usize,
+    /// Most bytes in one burst.
+    pub burst_bytes: usize,
+    /// Whether [`Dest::All`] is one send (else the transport repeats it for every peer).
+    pub multicast: bool,
+}
+
+/// Why a burst was not taken. Datagrams may be lost anyway, so callers count and go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// The send queue is full; poll and try later.
+    #[error("send queue full")]
+    Full,
+    /// The burst breaks a limit of [`Caps`].
+    #[error("burst of {bytes} bytes in segments of {segment_bytes} is larger than the transport takes")]
+    TooBig {
+        /// Bytes of the burst.
+        bytes: usize,
+        /// Bytes of a segment.
+        segment_bytes: usize,
+    },
+    /// No peer has this position.
+    #[error("no peer at position {0}")]
+    NoSuchPeer(u16),
+}
+
+/// Moves datagrams. See the crate's documentation for the order of calls.
+pub trait Transport {
+    /// What this transport can do; fixed after it was made, except that `datagram_bytes` may fall
+    /// when the path's MTU falls.
+    fn caps(&self) -> Caps;
+
+    /// Takes a burst for sending. The slot is freed when the kernel or card is done with it.
+    ///
+    /// # Errors
+    /// See [`SendError`]; the burst is dropped.
+    fn send(&mut self, to: Dest, queue: Queue, burst: Burst) -> Result<(), SendError>;
+
+    /// Hands everything sent since the last call to the kernel or card.
+    fn flush(&mut self);
+
+    /// Collects at most `budget` events into `sink`, returns how many there were. `prefer` is read
+    /// first when both queues have something.
+    fn poll(&mut self, budget: usize, prefer: Queue, sink: &mut dyn FnMut(Event)) -> usize;
+
+    /// Sleeps until there is something to poll or `timeout_ns` is over (`None`: for ever).
+    fn wait(&mut self, timeout_ns: Option<u64>);
+
+    /// Makes `wait` end and `poll` say [`Event::Ready`] with `key` whenever `fd` is readable, until
+    /// [`Transport::unwatch`].
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    fn watch(&mut self, fd: std::os::fd::BorrowedFd<'_>, key: u64) -> std::io::Result<()>;
+
+    /// Ends a watch.
+    fn unwatch(&mut self, key: u64);
+}
