@@ -1,2 +1,93 @@
-//! Placeholder. 
-fn main() {}
+//! What CI runs, runnable at home: `cargo xtask tidy | ci | test | sim`.
+#![forbid(unsafe_code)]
+
+mod deny;
+mod host;
+mod steps;
+mod test;
+mod tidy;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::steps::{Steps, cargo};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The house's own tools")]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Check the rules of the house that no compiler checks: layout, dependencies, file sizes.
+    Tidy,
+    /// Everything CI runs: formatting, lints, tidy, licences, documentation, then every test.
+    Ci,
+    /// Every test; sets up what it needs (packages, when it is root on Debian).
+    Test {
+        /// Leave out the tests that need more than a minute.
+        #[arg(long)]
+        quick: bool,
+    },
+    /// The deterministic simulator; arguments go to `synchrotron-sim` (try `-- --help`).
+    Sim {
+        /// `--seeds N`, `--seed S`, `--nodes K`, `--trace`, ...
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let mut steps = Steps::default();
+    match args.task {
+        Task::Tidy => steps.check("tidy", tidy::run),
+        Task::Ci => ci(&mut steps),
+        Task::Test { quick } => test::run(&mut steps, quick),
+        Task::Sim { args } => return sim(&args),
+    }
+    steps.finish()
+}
+
+/// The cheap checks first: a slip in formatting should not cost a test run.
+fn ci(steps: &mut Steps) {
+    steps.run("format", cargo(["fmt", "--all", "--check"]));
+    steps.check("tidy", tidy::run);
+    let lints = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    steps.run("lints", cargo(lints));
+    let portable = [
+        "clippy",
+        "-p",
+        "synchrotron-link",
+        "-p",
+        "synchrotron-daemon",
+        "-p",
+        "synchrotron",
+        "--no-default-features",
+        "--",
+        "-D",
+        "warnings",
+    ];
+    steps.run("lints without aws-lc", cargo(portable));
+    let mut docs = cargo(["doc", "--workspace", "--no-deps", "--document-private-items"]);
+    docs.env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private_intra_doc_links");
+    steps.run("documentation", docs);
+    steps.check("licences", deny::run);
+    test::run(steps, false);
+}
+
+fn sim(args: &[OsString]) -> ExitCode {
+    let mut command = cargo(["run", "--release", "--quiet", "-p", "synchrotron-sim", "--"]);
+    command.args(args);
+    match command.status() {
+        Ok(status) => ExitCode::from(status.code().unwrap_or(1).clamp(0, 255) as u8),
+        Err(error) => {
+            eprintln!("cannot start cargo: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

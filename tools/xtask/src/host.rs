@@ -1,0 +1,44 @@
+//! What the machine has, and installing what it lacks.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Whether a program is on the PATH (or in the system directories that ordinary users lack).
+pub(crate) fn has_program(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let system = ["/usr/sbin", "/sbin"].map(Into::into);
+    std::env::split_paths(&path).chain(system).any(|dir| dir.join(name).is_file())
+}
+
+/// Whether we may make namespaces and install packages.
+pub(crate) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Makes sure that a program is there, installing its Debian package if we can.
+///
+/// # Errors
+/// The reason why it is not, for people to read.
+pub(crate) fn ensure_program(program: &str, package: &str) -> Result<(), String> {
+    if has_program(program) {
+        return Ok(());
+    }
+    let manual = format!("`{program}` is missing; install the package `{package}`");
+    if !is_root() || !Path::new("/usr/bin/apt-get").exists() {
+        return Err(manual);
+    }
+    for args in
+        [vec!["update", "-qq"], vec!["install", "-y", "-qq", "--no-install-recommends", package]]
+    {
+        let status = Command::new("apt-get")
+            .args(&args)
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .status();
+        if !status.is_ok_and(|status| status.success()) {
+            return Err(format!("{manual} (apt-get {} failed)", args.join(" ")));
+        }
+    }
+    if has_program(program) { Ok(()) } else { Err(manual) }
+}

@@ -1,0 +1,44 @@
+//! `cargo xtask test`: every test, with what it needs.
+
+use std::process::Command;
+
+use crate::host;
+use crate::steps::{Steps, cargo};
+
+/// Programs the namespace tests use, and the Debian packages that have them.
+const NAMESPACE_PROGRAMS: [(&str, &str); 2] = [("ip", "iproute2"), ("nft", "nftables")];
+
+/// Runs the whole suite.
+pub(crate) fn run(steps: &mut Steps, quick: bool) {
+    let namespaces = namespaces_ready();
+    let mut workspace = cargo(["test", "--workspace", "--no-fail-fast"]);
+    if quick {
+        workspace.env("SYNCHROTRON_QUICK", "1");
+    }
+    match &namespaces {
+        Ok(()) => _ = workspace.env("SYNCHROTRON_NETNS", "1"),
+        Err(reason) => steps.skip("tests in network namespaces", reason),
+    }
+    steps.run("tests", workspace);
+    let portable = ["test", "-p", "synchrotron-link", "--no-default-features"];
+    steps.run("link tests without aws-lc", cargo(portable));
+    if !quick {
+        steps.run("interleavings (loom)", loom());
+    }
+}
+
+fn namespaces_ready() -> Result<(), String> {
+    if !host::is_root() {
+        return Err("they need root (network namespaces); run as root to include them".into());
+    }
+    NAMESPACE_PROGRAMS
+        .iter()
+        .try_for_each(|(program, package)| host::ensure_program(program, package))
+}
+
+/// loom replaces the atomics, so these tests are a build of their own.
+fn loom() -> Command {
+    let mut command = cargo(["test", "--release", "-p", "synchrotron-ring", "--test", "loom"]);
+    command.env("RUSTFLAGS", "--cfg loom").env("CARGO_TARGET_DIR", "target/loom");
+    command
+}
