@@ -105,7 +105,10 @@ impl Frame {
     /// # Panics
     /// If `range` does not lie in the frame.
     pub fn slice(&self, range: Range<usize>) -> Self {
-        assert!(range.start <= range.end && range.end <= self.inner.len, "{range:?} outside {self:?}");
+        assert!(
+            range.start <= range.end && range.end <= self.inner.len,
+            "{range:?} outside {self:?}"
+        );
         let mut part = self.clone();
         part.inner.offset += range.start;
         part.inner.len = range.end - range.start;
@@ -127,7 +130,9 @@ impl Clone for Frame {
     fn clone(&self) -> Self {
         let i = &self.inner;
         i.pool.retain(i.slot);
-        Self { inner: FrameMut { pool: i.pool.clone(), slot: i.slot, offset: i.offset, len: i.len } }
+        Self {
+            inner: FrameMut { pool: i.pool.clone(), slot: i.slot, offset: i.offset, len: i.len },
+        }
     }
 }
 

@@ -293,8 +293,7 @@ impl Inner {
         let left = count.get() - 1;
         count.set(left);
         if left == 0 {
-            let class =
-                if slot < self.config.small_count { Class::Small } else { Class::Large };
+            let class = if slot < self.config.small_count { Class::Small } else { Class::Large };
             // The list was made with room for every slot of its class, so this never allocates.
             self.free_list(class).borrow_mut().push(slot);
         }

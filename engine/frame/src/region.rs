@@ -45,11 +45,9 @@ impl Region {
     pub fn create(config: PoolConfig) -> Result<Self, RegionError> {
         let at = |step| move |source: std::io::Error| RegionError { step, source };
         let len = config.region_bytes();
-        let fd = memfd_create(
-            "synchrotron-region",
-            MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING,
-        )
-        .map_err(|e| at("create")(e.into()))?;
+        let fd =
+            memfd_create("synchrotron-region", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)
+                .map_err(|e| at("create")(e.into()))?;
         ftruncate(&fd, len as u64).map_err(|e| at("size")(e.into()))?;
         let file = File::from(fd);
         // SAFETY: the memfd is new and known only to us; its size is sealed below before anybody else
