@@ -1,0 +1,209 @@
+//! What a cluster is made of, and the cluster itself.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context;
+use tempfile::TempDir;
+
+use crate::{Engine, Namespaces};
+
+/// Where engines run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// All on 127.0.0.1, each on ports of its own from `base_port` up (two each, and one for multicast).
+    Loopback {
+        /// First port.
+        base_port: u16,
+    },
+    /// Each in a network namespace, joined by a bridge. Needs root.
+    Namespaces {
+        /// MTU of every interface.
+        mtu_bytes: u32,
+    },
+}
+
+/// A cluster to be.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// How many engines.
+    pub nodes: usize,
+    /// Where.
+    pub place: Place,
+    /// Program and leading arguments that start an engine; `--config FILE` is added.
+    pub program: Vec<PathBuf>,
+    /// AES-256-GCM on or off.
+    pub encrypted: bool,
+    /// More configuration, per section: `("engine", "idle = \"busy\"")`.
+    pub extra: Vec<(String, String)>,
+}
+
+/// A running cluster in a directory of its own, removed with it.
+pub struct Cluster {
+    spec: Spec,
+    namespaces: Option<Namespaces>,
+    engines: Vec<Option<Engine>>,
+    dir: TempDir,
+}
+
+impl Cluster {
+    /// Writes the configuration and makes the network; starts nothing yet.
+    ///
+    /// # Errors
+    /// When files cannot be written or the namespaces cannot be made.
+    pub fn prepare(spec: Spec) -> anyhow::Result<Self> {
+        let dir = tempfile::Builder::new().prefix("synchrotron-").tempdir()?;
+        let namespaces = match spec.place {
+            Place::Loopback { .. } => None,
+            Place::Namespaces { mtu_bytes } => Some(Namespaces::create(spec.nodes, mtu_bytes)?),
+        };
+        let engines = (0..spec.nodes).map(|_| None).collect();
+        let cluster = Self { spec, namespaces, engines, dir };
+        if cluster.spec.encrypted {
+            cluster.write_key()?;
+        }
+        for node in 0..cluster.spec.nodes {
+            std::fs::create_dir_all(cluster.node_dir(node))?;
+            std::fs::write(cluster.config_file(node), cluster.config(node))?;
+        }
+        Ok(cluster)
+    }
+
+    /// Starts every engine.
+    ///
+    /// # Errors
+    /// See [`Cluster::start`].
+    pub fn start_all(&mut self) -> anyhow::Result<()> {
+        (0..self.spec.nodes).try_for_each(|node| self.start(node))
+    }
+
+    /// Starts (again) the engine of one node.
+    ///
+    /// # Errors
+    /// When the process cannot be started.
+    pub fn start(&mut self, node: usize) -> anyhow::Result<()> {
+        let (program, args) = self.spec.program.split_first().context("no engine program given")?;
+        let mut command = match &self.namespaces {
+            Some(namespaces) => namespaces.command(node, program),
+            None => Command::new(program),
+        };
+        command.args(args).arg("--config").arg(self.config_file(node));
+        let log = self.node_dir(node).join("log");
+        self.engines[node] = Some(Engine::start(command, &log)?);
+        Ok(())
+    }
+
+    /// How many nodes.
+    pub fn nodes(&self) -> usize {
+        self.spec.nodes
+    }
+
+    /// The engine of a node, if it was started.
+    pub fn engine(&mut self, node: usize) -> anyhow::Result<&mut Engine> {
+        self.engines[node].as_mut().with_context(|| format!("engine {node} was not started"))
+    }
+
+    /// The network, for faults.
+    ///
+    /// # Errors
+    /// On loopback there is none.
+    pub fn network(&self) -> anyhow::Result<&Namespaces> {
+        self.namespaces.as_ref().context("a cluster on loopback has no network to cut")
+    }
+
+    /// Path of a node's client socket.
+    pub fn socket(&self, node: usize) -> PathBuf {
+        self.node_dir(node).join("socket")
+    }
+
+    /// Directory of a node: configuration, state, log, socket.
+    pub fn node_dir(&self, node: usize) -> PathBuf {
+        self.dir.path().join(format!("n{}", node + 1))
+    }
+
+    /// The cluster's directory.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Keeps the directory (for a post-mortem) and returns where it is.
+    pub fn keep(mut self) -> PathBuf {
+        self.dir.disable_cleanup(true);
+        self.dir.path().to_owned()
+    }
+
+    fn config_file(&self, node: usize) -> PathBuf {
+        self.node_dir(node).join("synchrotron.toml")
+    }
+
+    fn key_file(&self) -> PathBuf {
+        self.dir.path().join("key")
+    }
+
+    /// A test key, readable by us alone: not secret, but of the right shape.
+    fn write_key(&self) -> anyhow::Result<()> {
+        use std::os::unix::fs::OpenOptionsExt;
+        let mut options = std::fs::OpenOptions::new();
+        let mut file = options.write(true).create_new(true).mode(0o600).open(self.key_file())?;
+        let key: String =
+            (0..32).map(|byte: u8| format!("{:02x}", byte.wrapping_mul(37))).collect();
+        Ok(std::io::Write::write_all(&mut file, key.as_bytes())?)
+    }
+
+    /// Address and port of a node's data queue; the token's port is one higher.
+    fn address(&self, node: usize) -> String {
+        match (self.spec.place, &self.namespaces) {
+            (Place::Loopback { base_port }, _) => {
+                format!("127.0.0.1:{}", base_port + 1 + 2 * node as u16)
+            }
+            (_, Some(namespaces)) => format!("{}:5405", namespaces.address(node)),
+            (Place::Namespaces { .. }, None) => unreachable!("namespaces were made in `prepare`"),
+        }
+    }
+
+    fn config(&self, node: usize) -> String {
+        let dir = self.node_dir(node);
+        let mut sections = vec![
+            ("cluster".to_owned(), format!("name = \"local-{}\"", std::process::id())),
+            ("node".to_owned(), format!("id = {}", node + 1)),
+            ("engine".to_owned(), format!("state_dir = {:?}", dir.join("state"))),
+            ("ipc".to_owned(), format!("socket = {:?}", self.socket(node))),
+        ];
+        if let Place::Loopback { base_port } = self.spec.place {
+            let group = format!("multicast = \"239.255.77.1:{base_port}\"");
+            sections.push(("transport".to_owned(), group));
+        }
+        let encryption = if self.spec.encrypted {
+            format!("encryption = \"aes-256-gcm\"\nkey_file = {:?}", self.key_file())
+        } else {
+            "encryption = \"off\"".to_owned()
+        };
+        sections.push(("security".to_owned(), encryption));
+        sections.extend(self.spec.extra.iter().cloned());
+        self.render(sections)
+    }
+
+    /// One table per section (a section may be given several times), then the node list.
+    fn render(&self, sections: Vec<(String, String)>) -> String {
+        let mut names: Vec<&String> = Vec::new();
+        for (name, _) in &sections {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        let mut text = String::new();
+        for name in names {
+            _ = writeln!(text, "[{name}]");
+            for (_, keys) in sections.iter().filter(|(section, _)| section == name) {
+                _ = writeln!(text, "{keys}");
+            }
+            text.push('\n');
+        }
+        for peer in 0..self.spec.nodes {
+            let (id, address) = (peer + 1, self.address(peer));
+            _ = writeln!(text, "[[nodes]]\nid = {id}\nname = \"n{id}\"\naddress = \"{address}\"\n");
+        }
+        text
+    }
+}
