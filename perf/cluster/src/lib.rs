@@ -6,8 +6,10 @@
 
 mod engine;
 mod namespaces;
+mod observer;
 mod spec;
 
 pub use engine::{Engine, Signal};
 pub use namespaces::Namespaces;
+pub use observer::{Member, Observer, Verdict, ViewId, ViewLog, compare};
 pub use spec::{Cluster, Place, Spec};

@@ -1,0 +1,252 @@
+//! What one subscriber saw, in a form small enough to compare after millions of messages.
+//!
+//! Per view of the group it keeps a count and a rolling hash over the messages in their order; per sender
+//! it follows the message numbers. Two subscribers that went from one view to the next together must have
+//! equal counts and hashes for that view (virtual synchrony, Moser et al. 1994); a sender's numbers may jump only
+//! across a view in which sender and subscriber were apart.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// A group view: ring sequence, ring representative, frame number. Equal everywhere.
+pub type ViewId = (u64, u32, u64);
+
+/// A group member: node, session.
+pub type Member = (u32, u32);
+
+/// What was seen in one view.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ViewLog {
+    /// The view.
+    pub id: ViewId,
+    /// Its members.
+    pub members: BTreeSet<Member>,
+    /// Messages delivered in it.
+    pub messages: u64,
+    /// Rolling hash over them.
+    pub hash: u64,
+}
+
+/// One subscriber's account.
+#[derive(Debug)]
+pub struct Observer {
+    /// Name for reports.
+    pub name: String,
+    views: Vec<ViewLog>,
+    /// Per sender: the next number expected, and how many views there were when it was last seen.
+    senders: HashMap<Member, Sender>,
+    findings: Vec<String>,
+    /// Set while views may be missing (this subscriber was disconnected).
+    breaks: BTreeSet<usize>,
+}
+
+#[derive(Debug)]
+struct Sender {
+    next: u64,
+    view: usize,
+}
+
+/// Findings kept per observer; one is enough to fail, more only help to understand.
+const FINDINGS_MAX: usize = 20;
+
+impl Observer {
+    /// An account with nothing in it.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            views: Vec::new(),
+            senders: HashMap::new(),
+            findings: Vec::new(),
+            breaks: BTreeSet::new(),
+        }
+    }
+
+    /// A new view was delivered.
+    pub fn view(&mut self, id: ViewId, members: impl IntoIterator<Item = Member>) {
+        if self.views.iter().rev().take(1000).any(|view| view.id == id) {
+            self.find(format!("view {id:?} delivered twice"));
+        }
+        let members = members.into_iter().collect();
+        self.views.push(ViewLog { id, members, messages: 0, hash: 0 });
+    }
+
+    /// This subscriber lost its engine: what follows is a new life.
+    pub fn disconnected(&mut self) {
+        self.breaks.insert(self.views.len());
+    }
+
+    /// A message was delivered: the sender's own numbering starts at zero and has no holes.
+    pub fn message(&mut self, from: Member, number: u64) {
+        let Some(view) = self.views.last_mut() else {
+            self.find(format!("message {number} of {from:?} before any view"));
+            return;
+        };
+        view.messages += 1;
+        view.hash = mix(view.hash, from, number);
+        let is_member = view.members.contains(&from);
+        let now = self.views.len() - 1;
+        let sender = self.senders.entry(from).or_insert(Sender { next: number, view: now });
+        let (expected, last_view) = (sender.next, sender.view);
+        *sender = Sender { next: number + 1, view: now };
+        if !is_member {
+            self.find(format!("message {number} of {from:?}, which is not in the view"));
+        }
+        if number < expected {
+            self.find(format!(
+                "message {number} of {from:?} again or out of order, expected {expected}"
+            ));
+        } else if number > expected && self.together(from, last_view) {
+            self.find(format!("messages {expected}..{number} of {from:?} lost"));
+        }
+    }
+
+    /// Whether `from` was a member, and we were connected, in every view since `since`.
+    fn together(&self, from: Member, since: usize) -> bool {
+        let unbroken = self.breaks.range(since + 1..).next().is_none();
+        unbroken && self.views[since..].iter().all(|view| view.members.contains(&from))
+    }
+
+    fn find(&mut self, what: String) {
+        if self.findings.len() < FINDINGS_MAX {
+            self.findings.push(format!("{}: {what}", self.name));
+        }
+    }
+
+    /// Messages delivered in all.
+    pub fn messages(&self) -> u64 {
+        self.views.iter().map(|view| view.messages).sum()
+    }
+
+    /// The views seen so far.
+    pub fn views(&self) -> &[ViewLog] {
+        &self.views
+    }
+
+    /// One number for everything delivered, in order.
+    pub fn hash(&self) -> u64 {
+        self.views.iter().fold(0, |hash, view| hash.rotate_left(9) ^ view.hash)
+    }
+
+    /// The next number expected of a sender; its count of messages if none was missed.
+    pub fn next_of(&self, from: Member) -> u64 {
+        self.senders.get(&from).map_or(0, |sender| sender.next)
+    }
+
+    /// Views with the one that followed, leaving out the last and those that ended in a disconnection.
+    fn passages(&self) -> impl Iterator<Item = (ViewId, ViewId, &ViewLog)> {
+        let pairs = self.views.windows(2).enumerate();
+        let whole = pairs.filter(|(index, _)| !self.breaks.contains(&(index + 1)));
+        whole.map(|(_, pair)| (pair[0].id, pair[1].id, &pair[0]))
+    }
+}
+
+/// One step of the rolling hash (FNV-1a over the sender and the number, order-sensitive).
+fn mix(hash: u64, from: Member, number: u64) -> u64 {
+    [u64::from(from.0), u64::from(from.1), number]
+        .iter()
+        .fold(hash ^ 0xcbf2_9ce4_8422_2325, |hash, word| {
+            (hash ^ word).wrapping_mul(0x0100_0000_01b3).rotate_left(17)
+        })
+}
+
+/// Everything wrong with these accounts, alone and against each other; empty is good. `together` says how
+/// many passages from view to view were compared, so that a test can insist that there were some.
+#[derive(Debug, Default)]
+pub struct Verdict {
+    /// What is wrong.
+    pub findings: Vec<String>,
+    /// Passages from one view to the next that two subscribers made together.
+    pub together: usize,
+    /// Messages in those passages.
+    pub messages: u64,
+}
+
+/// Compares accounts.
+pub fn compare(observers: &[Observer]) -> Verdict {
+    let mut verdict = Verdict::default();
+    let mut seen: BTreeMap<(ViewId, ViewId), (&str, &ViewLog)> = BTreeMap::new();
+    let mut members: BTreeMap<ViewId, (&str, &BTreeSet<Member>)> = BTreeMap::new();
+    for observer in observers {
+        verdict.findings.extend(observer.findings.iter().cloned());
+        for view in &observer.views {
+            let (who, first) = *members.entry(view.id).or_insert((&observer.name, &view.members));
+            if *first != view.members {
+                verdict
+                    .findings
+                    .push(format!("{who} and {}: view {:?} differs", observer.name, view.id));
+            }
+        }
+        for (from, to, log) in observer.passages() {
+            let Some((who, first)) = seen.get(&(from, to)) else {
+                seen.insert((from, to), (&observer.name, log));
+                continue;
+            };
+            verdict.together += 1;
+            verdict.messages += log.messages;
+            if (first.messages, first.hash) != (log.messages, log.hash) {
+                verdict.findings.push(format!(
+                    "{who} and {}: {} and {} messages (hashes {:x}, {:x}) between views {from:?} and {to:?}",
+                    observer.name, first.messages, log.messages, first.hash, log.hash
+                ));
+            }
+        }
+    }
+    verdict
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: Member = (1, 10);
+    const B: Member = (2, 20);
+
+    fn observer(name: &str, order: &[(Member, u64)]) -> Observer {
+        let mut observer = Observer::new(name);
+        observer.view((1, 1, 0), [A, B]);
+        order.iter().for_each(|&(from, number)| observer.message(from, number));
+        observer.view((2, 1, 0), [A]);
+        observer
+    }
+
+    #[test]
+    fn equal_accounts_are_good() {
+        let order = [(A, 0), (B, 0), (A, 1)];
+        let verdict = compare(&[observer("x", &order), observer("y", &order)]);
+        assert!(verdict.findings.is_empty(), "{verdict:?}");
+        assert_eq!((verdict.together, verdict.messages), (1, 3));
+    }
+
+    #[test]
+    fn another_order_is_found() {
+        let x = observer("x", &[(A, 0), (B, 0)]);
+        let y = observer("y", &[(B, 0), (A, 0)]);
+        assert_eq!(compare(&[x, y]).findings.len(), 1);
+    }
+
+    #[test]
+    fn loss_repetition_and_strangers_are_found() {
+        let lost = observer("x", &[(A, 0), (A, 2)]);
+        let again = observer("x", &[(A, 0), (A, 0)]);
+        let stranger = observer("x", &[((9, 9), 0)]);
+        for account in [lost, again, stranger] {
+            assert_eq!(compare(&[account]).findings.len(), 1);
+        }
+    }
+
+    #[test]
+    fn a_gap_across_a_separation_is_allowed() {
+        let mut observer = observer("x", &[(B, 0)]);
+        observer.view((3, 1, 0), [A, B]);
+        observer.message(B, 7);
+        assert!(compare(&[observer]).findings.is_empty());
+    }
+
+    #[test]
+    fn views_with_one_name_and_two_memberships_are_found() {
+        let mut x = Observer::new("x");
+        x.view((1, 1, 0), [A]);
+        let mut y = Observer::new("y");
+        y.view((1, 1, 0), [A, B]);
+        assert_eq!(compare(&[x, y]).findings.len(), 1);
+    }
+}
