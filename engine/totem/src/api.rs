@@ -52,6 +52,10 @@ pub struct Payload {
 
 /// Where the machine gets frames to order. Asked only while it holds the right to number them, so
 /// whatever was not taken stays where it was and pressure reaches its owner.
+///
+/// Never asked between queueing an [`Output::Configuration`] and the caller's next call: what is on
+/// top must have seen the configuration before it builds a frame for the new ring (its group numbers
+/// change with the ring). The caller drains the outputs, then calls `wake`.
 pub trait Source {
     /// An estimate of the bytes waiting; zero if and only if `next` would give nothing.
     fn backlog_bytes(&self) -> u64;
