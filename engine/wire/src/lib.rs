@@ -9,6 +9,7 @@ extern crate alloc;
 
 mod error;
 mod ids;
+pub mod link;
 pub mod run;
 pub mod trace;
 
