@@ -7,11 +7,26 @@
 
 extern crate alloc;
 
+pub mod beacon;
+mod codec;
+pub mod commit;
+pub mod control;
+mod counters;
+pub mod data;
 mod error;
 mod ids;
+pub mod join;
+mod kind;
 pub mod link;
+pub mod probe;
+pub mod repair;
 pub mod run;
+mod set;
+pub mod state;
+pub mod token;
 pub mod trace;
 
 pub use error::WireError;
 pub use ids::{BootId, MemberId, NodeId, RingId};
+pub use kind::{CONTROL_BYTES_MAX, Kind};
+pub use set::{NODES_MAX, NodeSet};

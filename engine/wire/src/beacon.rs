@@ -1,0 +1,114 @@
+//! What keeps a resting ring alive and wakes it: beacon, answer, want.
+
+use crate::codec::{Reader, Writer};
+use crate::kind::Kind;
+use crate::{NodeId, RingId, WireError};
+
+/// The holder of a resting token shows itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Beacon {
+    /// Its ring.
+    pub ring: RingId,
+    /// The visit in which the token rests.
+    pub visit: u64,
+    /// Highest number given to a frame; all of them were sent.
+    pub seq: u64,
+    /// Every member has everything up to here.
+    pub stable: u64,
+    /// Whether members are to answer.
+    pub answer: bool,
+}
+
+/// A member answers a beacon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Its ring.
+    pub ring: RingId,
+    /// The visit of the beacon.
+    pub visit: u64,
+    /// The member has everything up to here.
+    pub aru: u64,
+}
+
+/// A member has something to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Want {
+    /// Its ring.
+    pub ring: RingId,
+    /// Who wants the token (a former holder passes the wish on).
+    pub node: NodeId,
+}
+
+impl Beacon {
+    /// Reads a beacon.
+    ///
+    /// # Errors
+    /// When bytes are missing or a field is impossible.
+    pub fn parse(frame: &[u8]) -> Result<Self, WireError> {
+        let mut r = Reader::new("beacon", frame);
+        r.expect("kind", Kind::Beacon as u8)?;
+        let flags = r.u8()?;
+        if flags > 1 {
+            return Err(r.bad("flags", flags.into()));
+        }
+        let (ring, visit, seq, stable) = (r.ring()?, r.u64()?, r.u64()?, r.u64()?);
+        if stable > seq {
+            return Err(r.bad("stable", stable));
+        }
+        Ok(Self { ring, visit, seq, stable, answer: flags == 1 })
+    }
+
+    /// Writes a beacon; `None` if `out` is too small.
+    pub fn emit(&self, out: &mut [u8]) -> Option<usize> {
+        Writer::new(out)
+            .u8(Kind::Beacon as u8)
+            .u8(self.answer.into())
+            .ring(self.ring)
+            .u64(self.visit)
+            .u64(self.seq)
+            .u64(self.stable)
+            .finish()
+    }
+}
+
+impl Answer {
+    /// Reads an answer.
+    ///
+    /// # Errors
+    /// When bytes are missing or a field is impossible.
+    pub fn parse(frame: &[u8]) -> Result<Self, WireError> {
+        let mut r = Reader::new("answer", frame);
+        r.expect("kind", Kind::Answer as u8)?;
+        r.expect("flags", 0)?;
+        Ok(Self { ring: r.ring()?, visit: r.u64()?, aru: r.u64()? })
+    }
+
+    /// Writes an answer; `None` if `out` is too small.
+    pub fn emit(&self, out: &mut [u8]) -> Option<usize> {
+        Writer::new(out)
+            .u8(Kind::Answer as u8)
+            .u8(0)
+            .ring(self.ring)
+            .u64(self.visit)
+            .u64(self.aru)
+            .finish()
+    }
+}
+
+impl Want {
+    /// Reads a wish.
+    ///
+    /// # Errors
+    /// When bytes are missing or a field is impossible.
+    pub fn parse(frame: &[u8]) -> Result<Self, WireError> {
+        let mut r = Reader::new("want", frame);
+        r.expect("kind", Kind::Want as u8)?;
+        r.expect("flags", 0)?;
+        Ok(Self { ring: r.ring()?, node: NodeId(r.u32()?) })
+    }
+
+    /// Writes a wish; `None` if `out` is too small.
+    pub fn emit(&self, out: &mut [u8]) -> Option<usize> {
+        Writer::new(out).u8(Kind::Want as u8).u8(0).ring(self.ring).u32(self.node.0).finish()
+    }
+}
