@@ -97,7 +97,9 @@ pub struct Messages {
     pub seq: u64,
     /// Where the run's body starts in its frame's payload: order within a frame.
     pub offset: u32,
-    /// The run's body.
+    /// The run's body. It lies whole in its frame and is a multiple of 8 bytes long; whether its records
+    /// do is for the reader to check while it walks them (`wire::run::record_at` does), because the cost here is
+    /// per run, not per message. A fragment's header has been checked.
     pub body: Frame,
 }
 
@@ -142,6 +144,18 @@ pub enum Event {
         session: u32,
         /// The number it gave the request.
         request: u32,
+        /// Why.
+        reason: RefusedReason,
+    },
+    /// Messages that the clients gave were not sent and never will be: their sender is not (or no
+    /// longer) a member of the group. Accepted means sent, or this.
+    NotSent {
+        /// Whose they were.
+        session: u32,
+        /// To which group.
+        group: GroupHandle,
+        /// How many messages (1 for a fragment).
+        count: u16,
         /// Why.
         reason: RefusedReason,
     },

@@ -1,0 +1,253 @@
+//! Taking frames out of the total order.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+
+use totem::Delivered;
+use wire::control::{self, Control, State};
+use wire::run::{FRAGMENT_HEADER_BYTES, FragmentHeader, Run, RunKind, runs};
+use wire::trace::{Code, Level, Trace};
+use wire::{MemberId, NodeId};
+use zerocopy::FromBytes;
+
+use crate::barrier::Agreed;
+use crate::config::MEMBERSHIPS_PER_NODE_MAX;
+use crate::table::Group;
+use crate::{Cause, Event, Groups, Messages, RefusedReason, View};
+
+/// Members that came or went with one change.
+type Changes = Vec<(MemberId, Cause)>;
+
+impl Groups {
+    /// A frame in its place of the total order. What its bytes claim is checked; what does not hold is
+    /// counted and dropped, at every node alike.
+    pub fn deliver(&mut self, now_ns: u64, delivered: Delivered) {
+        self.counters.frames_delivered += 1;
+        if self.ring != Some(delivered.ring) {
+            self.counters.peer_out_of_place += 1;
+            return;
+        }
+        for run in runs(&delivered.payload) {
+            let Ok(run) = run else {
+                self.counters.peer_malformed += 1;
+                return;
+            };
+            match run.kind {
+                RunKind::Messages | RunKind::Fragment => self.deliver_run(&delivered, &run),
+                RunKind::Control => self.deliver_control(now_ns, &delivered, run.body),
+            }
+        }
+    }
+
+    #[inline]
+    fn deliver_run(&mut self, delivered: &Delivered, run: &Run<'_>) {
+        let counters = &mut self.counters;
+        if self.barrier.is_some() {
+            counters.peer_out_of_place += 1;
+            return;
+        }
+        let Some(group) = self.table.get(run.group) else {
+            counters.peer_unknown_group += 1;
+            return;
+        };
+        let Some(handle) = group.handle else {
+            counters.runs_foreign += 1;
+            return;
+        };
+        let Some(sender) = group.member(delivered.origin, run.session) else {
+            counters.peer_not_member += 1;
+            return;
+        };
+        if run.count == 0 || run.kind == RunKind::Fragment && !is_fragment(run) {
+            counters.peer_malformed += 1;
+            return;
+        }
+        counters.runs_delivered += 1;
+        counters.messages_delivered += u64::from(run.count);
+        let body = run.body_offset..run.body_offset + run.body.len();
+        self.events.push_back(Event::Messages(Messages {
+            group: handle,
+            sender,
+            kind: run.kind,
+            count: run.count,
+            safe: run.safe,
+            ring: delivered.ring,
+            seq: delivered.seq,
+            offset: run.body_offset as u32,
+            body: delivered.payload.slice(body),
+        }));
+    }
+
+    fn deliver_control(&mut self, now_ns: u64, at: &Delivered, body: &[u8]) {
+        let Ok(message) = control::parse(body) else {
+            self.counters.peer_malformed += 1;
+            return;
+        };
+        let in_barrier = self.barrier.is_some();
+        let origin = at.origin;
+        match message {
+            Control::State(state) if in_barrier => self.deliver_state(now_ns, at, &state),
+            Control::Join { session, pid, name } if !in_barrier => {
+                self.deliver_join(at, MemberId { node: origin, session, pid }, name);
+            }
+            Control::Leave { session, name, .. } if !in_barrier => {
+                let number = self.table.number_of_name(name);
+                let changed = number.is_some_and(|n| self.depart(at, n, session, Cause::Leave));
+                self.counters.peer_void += u64::from(!changed);
+            }
+            Control::ProcessDown { session, .. } if !in_barrier => {
+                let numbers = self.table.groups_of(origin, session);
+                self.counters.peer_void += u64::from(numbers.is_empty());
+                for number in numbers {
+                    self.depart(at, number, session, Cause::ProcessDown);
+                }
+            }
+            _ => self.counters.peer_out_of_place += 1,
+        }
+    }
+
+    fn deliver_join(&mut self, at: &Delivered, member: MemberId, name: &[u8]) {
+        let MemberId { node, session, .. } = member;
+        let local = node == self.config.me;
+        let added = if self.table.memberships(node) < MEMBERSHIPS_PER_NODE_MAX {
+            self.table.add(name, member)
+        } else {
+            None
+        };
+        let request = if local { self.sessions.joined(session, name) } else { None };
+        let Some(number) = added else {
+            self.counters.peer_void += 1;
+            if let Some(request) = request {
+                self.sessions.left(session, name);
+                self.refuse(session, request, RefusedReason::TooMany);
+            }
+            return;
+        };
+        // Without a request the session was closed meanwhile: its process-down is on the way.
+        if let Some(request) = request
+            && let Some(group) = self.table.give_handle(number)
+        {
+            if let Some(group) = self.table.get_mut(number) {
+                group.add_local(session);
+            }
+            self.events.push_back(Event::Joined { session, request, group });
+        }
+        self.push_view(at, number, [(member, Cause::Join)].into(), Vec::new());
+    }
+
+    /// Takes a member out of a group and shows it; `false` if it was not in it.
+    fn depart(&mut self, at: &Delivered, number: u32, session: u32, cause: Cause) -> bool {
+        let Some(member) = self.table.remove(number, at.origin, session) else { return false };
+        self.push_view(at, number, Vec::new(), [(member, cause)].into());
+        if at.origin == self.config.me
+            && let Some(group) = self.table.get_mut(number)
+        {
+            group.local.retain(|local| local.session != session);
+            self.sessions.left(session, &group.name);
+        }
+        self.table.tidy(number);
+        true
+    }
+
+    fn deliver_state(&mut self, now_ns: u64, at: &Delivered, state: &State<'_>) {
+        let Some(barrier) = &mut self.barrier else { return };
+        if !barrier.accept(at.origin, state) {
+            self.counters.peer_out_of_place += 1;
+        } else if barrier.is_complete()
+            && let Some(barrier) = self.barrier.take()
+        {
+            let took_us = now_ns.saturating_sub(barrier.started_ns) / 1000;
+            let members = self.end_barrier(at, barrier.into_agreed());
+            let groups = self.table.len() as u64;
+            let args = [at.ring.seq, members, groups, took_us];
+            self.traces.push_back(Trace::new(Level::Info, Code::Synced, &args));
+        }
+    }
+
+    /// Replaces the table by what all members said: groups are numbered by name, and each that has a
+    /// local member and changed is shown once. Returns the number of nodes.
+    fn end_barrier(&mut self, at: &Delivered, agreed: Agreed) -> u64 {
+        let Agreed { mut groups, boots } = agreed;
+        let old_boots = core::mem::take(&mut self.boots);
+        // A node that missed a part of the order, or is another boot, lost what it had: it is shown as gone
+        // and come, even when its sessions look the same.
+        let together: BTreeSet<NodeId> = self
+            .together
+            .iter()
+            .copied()
+            .filter(|n| old_boots.get(n).is_none_or(|old| boots.get(n) == Some(old)))
+            .collect();
+        let mut old_groups = self.table.take_all();
+        let names: BTreeSet<Rc<[u8]>> = old_groups.keys().chain(groups.keys()).cloned().collect();
+        let mut changed: BTreeMap<u32, (Changes, Changes)> = BTreeMap::new();
+        for name in names {
+            let mut group = old_groups.remove(&name).unwrap_or_else(|| Group {
+                name: name.clone(),
+                members: Vec::new(),
+                handle: None,
+                local: Vec::new(),
+            });
+            let members = groups.remove(&name).unwrap_or_default();
+            let left = missing(&group.members, &members, &together, Cause::NodeDown);
+            let joined = missing(&members, &group.members, &together, Cause::NodeUp);
+            group.members = members;
+            if group.members.is_empty() {
+                continue;
+            }
+            let number = self.table.rebuild(group);
+            if !(joined.is_empty() && left.is_empty()) {
+                changed.insert(number, (joined, left));
+            }
+        }
+        for (number, (joined, left)) in changed {
+            self.push_view(at, number, joined, left);
+        }
+        self.together = boots.keys().copied().collect();
+        self.boots = boots;
+        self.counters.barriers += 1;
+        self.wake = true;
+        self.events.push_back(Event::Synced { ring: at.ring });
+        self.boots.len() as u64
+    }
+
+    /// Tells the local members of a group, if there are any, what it looks like now.
+    fn push_view(&mut self, at: &Delivered, number: u32, joined: Changes, left: Changes) {
+        let Some(group) = self.table.get(number) else { return };
+        let Some(handle) = group.handle else { return };
+        self.counters.views += 1;
+        self.events.push_back(Event::View(Box::new(View {
+            group: handle,
+            name: group.name.to_vec(),
+            ring: at.ring,
+            seq: at.seq,
+            members: group.members_by_pid(),
+            joined,
+            left,
+        })));
+    }
+}
+
+/// Those of `these` that are not among `others` or whose node did not stay with us. Both are sorted
+/// by node and session.
+fn missing(
+    these: &[MemberId],
+    others: &[MemberId],
+    together: &BTreeSet<NodeId>,
+    cause: Cause,
+) -> Changes {
+    let gone = |m: &&MemberId| !together.contains(&m.node) || others.binary_search(m).is_err();
+    let mut changes: Changes = these.iter().filter(gone).map(|&m| (m, cause)).collect();
+    changes.sort_unstable_by_key(|(m, _)| (m.node, m.pid, m.session));
+    changes
+}
+
+/// Whether a fragment's header agrees with its body and with itself.
+fn is_fragment(run: &Run<'_>) -> bool {
+    let Ok((header, piece)) = FragmentHeader::read_from_prefix(run.body) else { return false };
+    debug_assert_eq!(run.body.len() - piece.len(), FRAGMENT_HEADER_BYTES);
+    let (total, offset) = (header.total.get(), header.offset.get());
+    let len = u64::from(header.len.get());
+    len <= piece.len() as u64 && offset.checked_add(len).is_some_and(|end| end <= total)
+}
