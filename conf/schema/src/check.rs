@@ -1,0 +1,279 @@
+//! From values to the model, with the checks that concern several keys at once.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::Range;
+use std::path::Path;
+
+use crate::kind::{Value, duration_text, size_text};
+use crate::model::{
+    Config, Cpu, Encryption, Engine, Idle, Ipc, Limits, LockMemory, Log, LogFormat, LogLevel,
+    Memory, Multicast, Node, Provider, Recorder, Security, TokenTimeout, Totem, Transport, Values,
+    fnv1a,
+};
+use crate::nodes;
+use crate::problem::Report;
+use crate::reader::Document;
+
+/// The model of a document. Problems go to `report`; with any of them the result is worthless.
+pub(crate) fn config(document: &Document, file: &Path, report: &mut Report<'_>) -> Option<Config> {
+    let dir = file.parent().unwrap_or(Path::new(""));
+    let values = Values { document, dir };
+    let nodes = nodes::read(document, report);
+    let cluster_name = values.text("cluster", "name").unwrap_or_default();
+    Some(Config {
+        file: file.to_owned(),
+        config_version: values.number("cluster", "config_version"),
+        me: values.number("node", "id") as u32,
+        transport: transport(&values, &cluster_name, &nodes, report),
+        security: security(&values, &nodes, report),
+        totem: totem(&values, report),
+        engine: engine(&values),
+        memory: Memory {
+            small_slots: values.number("memory", "small_slots") as u32,
+            large_slots: values.number("memory", "large_slots") as u32,
+        },
+        ipc: ipc(&values, report),
+        limits: Limits {
+            message_bytes_max: values.number("limits", "message_bytes_max"),
+            groups_max: values.number("limits", "groups_max") as u32,
+        },
+        log: log(&values),
+        recorder: recorder(&values),
+        nodes,
+        cluster_name,
+    })
+}
+
+/// Where the file says a key, or where its table starts.
+fn place(values: &Values<'_>, section: &'static str, name: &'static str) -> Range<usize> {
+    let table = values.document.table(section);
+    let span = table.get(name).and_then(|found| found.span.clone());
+    span.unwrap_or(table.offset..table.offset)
+}
+
+fn transport(
+    values: &Values<'_>,
+    cluster: &str,
+    nodes: &[Node],
+    report: &mut Report<'_>,
+) -> Transport {
+    let multicast = match values.value("transport", "multicast") {
+        Some(Value::Word("off")) => Multicast::Off,
+        Some(Value::Address(group)) => {
+            check_group(values, group, nodes, report);
+            Multicast::Group(group)
+        }
+        _ => derived_group(cluster, nodes),
+    };
+    if let Multicast::Group(group) = multicast
+        && let Some(node) = nodes.iter().find(|n| port_clash(n, group.port()))
+    {
+        let wrong = format!(
+            "port {} of group {group} clashes with node {}'s {} and {}",
+            group.port(),
+            node.id,
+            node.address,
+            node.token_address
+        );
+        let span = place(values, "transport", "multicast");
+        report.value("transport.multicast", span, wrong, "a port no node of the list uses");
+    }
+    Transport {
+        multicast,
+        multicast_ttl: values.number("transport", "multicast_ttl") as u8,
+        mtu_bytes: match values.value("transport", "mtu") {
+            Some(Value::Number(bytes)) => Some(bytes as usize),
+            _ => None,
+        },
+        receive_buffer_bytes: values.number("transport", "receive_buffer") as usize,
+        send_buffer_bytes: values.number("transport", "send_buffer") as usize,
+    }
+}
+
+fn port_clash(node: &Node, port: u16) -> bool {
+    node.address.port() == port || node.token_address.port() == port
+}
+
+fn check_group(values: &Values<'_>, group: SocketAddr, nodes: &[Node], report: &mut Report<'_>) {
+    let span = place(values, "transport", "multicast");
+    if !group.ip().is_multicast() {
+        let accepted = "a group in 224.0.0.0/4 or ff00::/8, \"auto\" or \"off\"";
+        report.value("transport.multicast", span, "is not a multicast group", accepted);
+    } else if let Some(node) = nodes.iter().find(|n| n.address.is_ipv4() != group.is_ipv4()) {
+        let wrong = format!("is of another family than node {}'s {}", node.id, node.address);
+        let family = if node.address.is_ipv4() { "IPv4" } else { "IPv6" };
+        report.value("transport.multicast", span, wrong, format!("an {family} group"));
+    }
+}
+
+/// A group of organisation-local scope (RFC 2365, RFC 4291) that depends on the cluster's name only, and the
+/// port below the lowest of the node list.
+fn derived_group(cluster: &str, nodes: &[Node]) -> Multicast {
+    let hash = fnv1a(cluster.as_bytes()).to_le_bytes();
+    let lowest =
+        nodes.iter().flat_map(|n| [n.address.port(), n.token_address.port()]).min().unwrap_or(2);
+    let ip = if nodes.first().is_none_or(|node| node.address.is_ipv4()) {
+        IpAddr::V4(Ipv4Addr::new(239, 192 | (hash[0] & 3), hash[1], hash[2]))
+    } else {
+        let low = u16::from_le_bytes([hash[0], hash[1]]);
+        let high = u16::from_le_bytes([hash[2], hash[3]]);
+        IpAddr::V6(Ipv6Addr::new(0xff08, 0, 0, 0, 0, 0, high, low))
+    };
+    Multicast::Group(SocketAddr::new(ip, lowest.saturating_sub(1).max(1)))
+}
+
+fn security(values: &Values<'_>, nodes: &[Node], report: &mut Report<'_>) -> Security {
+    let outside = nodes.iter().find(|node| !node.address.ip().is_loopback());
+    let word = values.word("security", "encryption");
+    let key_file = values.path("security", "key_file");
+    let table = values.document.table("security");
+    let on = match word {
+        "aes-256-gcm" => Some("encryption = \"aes-256-gcm\"".to_owned()),
+        "auto" => outside.map(|node| {
+            format!("encryption is on because node {}'s {} is not loopback", node.id, node.address)
+        }),
+        _ => None,
+    };
+    let encryption = match (on, key_file) {
+        (Some(_), Some(key_file)) => Encryption::Aes256Gcm { key_file },
+        (Some(why), None) => {
+            if !table.says("key_file") {
+                let accepted =
+                    "the file `synchrotron keygen` wrote, or security.encryption = \"off\"";
+                report.at("security.key_file", table.offset, format!("missing: {why}"), accepted);
+            }
+            Encryption::Off
+        }
+        (None, Some(_)) if word == "off" => {
+            let span = place(values, "security", "key_file");
+            let wrong = "a key is given, but encryption is \"off\"";
+            report.value(
+                "security.key_file",
+                span,
+                wrong,
+                "no key_file, or encryption = \"aes-256-gcm\"",
+            );
+            Encryption::Off
+        }
+        (None, _) => Encryption::Off,
+    };
+    let provider = match values.word("security", "provider") {
+        "aes-gcm" => Provider::AesGcm,
+        "aws-lc" => Provider::AwsLc,
+        _ => Provider::Auto,
+    };
+    Security { encryption, provider }
+}
+
+fn totem(values: &Values<'_>, report: &mut Report<'_>) -> Totem {
+    let table = values.document.table("totem");
+    let (min_ns, max_ns) =
+        (values.number("totem", "token_timeout_min"), values.number("totem", "token_timeout_max"));
+    if min_ns > max_ns {
+        let name =
+            if table.says("token_timeout_min") { "token_timeout_min" } else { "token_timeout_max" };
+        let wrong = format!(
+            "token_timeout_min ({}) is above token_timeout_max ({})",
+            duration_text(min_ns),
+            duration_text(max_ns)
+        );
+        let span = place(values, "totem", name);
+        report.value(&format!("totem.{name}"), span, wrong, "a lower bound below the upper one");
+    }
+    let fixed = match values.value("totem", "token_timeout") {
+        Some(Value::Number(ns)) => Some(ns),
+        _ => None,
+    };
+    for name in ["token_timeout_min", "token_timeout_max"] {
+        if fixed.is_some() && table.says(name) {
+            let wrong = "has no effect, because token_timeout is fixed";
+            let span = place(values, "totem", name);
+            report.value(
+                &format!("totem.{name}"),
+                span,
+                wrong,
+                "only with token_timeout = \"auto\"",
+            );
+        }
+    }
+    let token_timeout = match fixed {
+        Some(ns) => TokenTimeout::Fixed { us: ns / 1000 },
+        None => TokenTimeout::Auto { min_us: min_ns / 1000, max_us: max_ns / 1000 },
+    };
+    Totem { token_timeout }
+}
+
+fn engine(values: &Values<'_>) -> Engine {
+    Engine {
+        idle: match values.word("engine", "idle") {
+            "busy" => Idle::Busy,
+            "park" => Idle::Park,
+            _ => Idle::Adaptive,
+        },
+        spin_ns: values.number("engine", "spin"),
+        cpu: match values.value("engine", "cpu") {
+            Some(Value::Number(core)) => Cpu::Pinned(core as usize),
+            _ => Cpu::Any,
+        },
+        lock_memory: match values.word("engine", "lock_memory") {
+            "on" => LockMemory::On,
+            "off" => LockMemory::Off,
+            _ => LockMemory::Auto,
+        },
+        state_dir: values.path("engine", "state_dir").unwrap_or_default(),
+    }
+}
+
+fn ipc(values: &Values<'_>, report: &mut Report<'_>) -> Ipc {
+    let submit_bytes = values.number("ipc", "submit_bytes");
+    if !submit_bytes.is_power_of_two() {
+        let (below, above) =
+            (submit_bytes.next_power_of_two() / 2, submit_bytes.next_power_of_two());
+        let accepted = format!("\"{}\" or \"{}\"", size_text(below), size_text(above));
+        let span = place(values, "ipc", "submit_bytes");
+        report.value("ipc.submit_bytes", span, "is not a power of two", accepted);
+    }
+    let region_bytes = values.number("memory", "large_slots") * 65536
+        + values.number("memory", "small_slots") * 2048;
+    let lag_bytes = values.number("ipc", "lag_bytes");
+    if lag_bytes > region_bytes / 2 {
+        let wrong = format!("is more than half of the region ({})", size_text(region_bytes));
+        let accepted = format!("at most {} bytes, or more slots in [memory]", region_bytes / 2);
+        report.value("ipc.lag_bytes", place(values, "ipc", "lag_bytes"), wrong, accepted);
+    }
+    Ipc {
+        socket: values.path("ipc", "socket").unwrap_or_default(),
+        max_clients: values.number("ipc", "max_clients") as u32,
+        submit_bytes: submit_bytes as usize,
+        lag_bytes,
+        spill_bytes: values.number("ipc", "spill_bytes"),
+        allow_uids: values.ids("ipc", "allow_uids"),
+        allow_gids: values.ids("ipc", "allow_gids").unwrap_or_default(),
+        private_uids: values.ids("ipc", "private_uids").unwrap_or_default(),
+    }
+}
+
+fn log(values: &Values<'_>) -> Log {
+    Log {
+        level: match values.word("log", "level") {
+            "error" => LogLevel::Error,
+            "warn" => LogLevel::Warn,
+            "debug" => LogLevel::Debug,
+            _ => LogLevel::Info,
+        },
+        format: match values.word("log", "format") {
+            "json" => LogFormat::Json,
+            _ => LogFormat::Text,
+        },
+        file: values.path("log", "file"),
+    }
+}
+
+fn recorder(values: &Values<'_>) -> Recorder {
+    let file = match values.value("recorder", "file") {
+        Some(Value::Word("off")) => None,
+        Some(Value::Text(path)) => Some(values.dir.join(path)),
+        _ => values.path("engine", "state_dir").map(|dir| dir.join("blackbox")),
+    };
+    Recorder { file, bytes: values.number("recorder", "bytes") }
+}

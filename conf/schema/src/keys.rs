@@ -1,0 +1,207 @@
+//! The table of keys: everything a configuration file may say.
+
+use crate::kind::Kind;
+
+/// Whether a key must be there, and what counts when it is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// The file must have it.
+    Required,
+    /// It may be missing, which means what the key's text says.
+    Optional,
+    /// This TOML value counts when it is missing.
+    Default(&'static str),
+}
+
+/// One key.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// Its table.
+    pub section: &'static str,
+    /// Its name there.
+    pub name: &'static str,
+    /// Type and bounds.
+    pub kind: Kind,
+    /// Words accepted beside the kind.
+    pub words: &'static [&'static str],
+    /// Whether it must be there.
+    pub presence: Presence,
+    /// What it does.
+    pub doc: &'static str,
+}
+
+/// A table of the file and what it is about.
+pub const SECTIONS: [(&str, &str); 12] = [
+    ("cluster", "What is the same on every node."),
+    ("node", "This node."),
+    ("nodes", "The node list, one `[[nodes]]` table each; the same on every node."),
+    ("transport", "How datagrams travel."),
+    ("security", "Encryption and authentication of datagrams between nodes."),
+    ("totem", "Timers and windows of the ring."),
+    ("engine", "The process and its hot thread."),
+    ("memory", "The region all messages live in."),
+    ("ipc", "Local programs."),
+    ("limits", "What one program or message may use."),
+    ("log", "Log lines."),
+    ("recorder", "The flight recorder: the last events, kept in a file that survives a crash."),
+];
+
+const MS: u64 = 1_000_000;
+const S: u64 = 1000 * MS;
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+/// Smallest `transport.mtu`: what IPv6 guarantees on every path. Membership messages are built to fit it.
+pub const MTU_BYTES_MIN: u64 = 1280;
+
+const fn key(
+    section: &'static str,
+    name: &'static str,
+    kind: Kind,
+    words: &'static [&'static str],
+    presence: Presence,
+    doc: &'static str,
+) -> Key {
+    Key { section, name, kind, words, presence, doc }
+}
+
+use Presence::{Default, Optional, Required};
+
+/// Every key, in the order of the reference.
+#[rustfmt::skip]
+pub const KEYS: &[Key] = &[
+    key("cluster", "name", Kind::Text { bytes_max: 64 }, &[], Required,
+        "Name of the cluster. Datagrams of other clusters are dropped."),
+    key("cluster", "config_version", Kind::Integer { min: 0, max: i64::MAX as u64 }, &[], Default("1"),
+        "Version of the node list. A node with an older one is refused by those with a newer one."),
+
+    key("node", "id", Kind::Integer { min: 1, max: u32::MAX as u64 }, &[], Required,
+        "Which entry of the node list this machine is."),
+
+    key("nodes", "id", Kind::Integer { min: 1, max: u32::MAX as u64 }, &[], Required,
+        "The node's number, unique in the cluster."),
+    key("nodes", "name", Kind::Text { bytes_max: 255 }, &[], Optional,
+        "The node's name in logs and status; without it `node-ID`."),
+    key("nodes", "address", Kind::Address, &[], Required,
+        "Where the node receives data: IP address and UDP port."),
+    key("nodes", "token_address", Kind::Address, &[], Optional,
+        "Where the node receives the token; without it the port after `address`."),
+
+    key("transport", "kind", Kind::Choice(&["udp"]), &[], Default("\"udp\""),
+        "The driver: `udp` is UDP over io_uring."),
+    key("transport", "multicast", Kind::Address, &["auto", "off"], Default("\"auto\""),
+        "Group and port that data is multicast to. `auto` derives a group in 239.192.0.0/14 (IPv4) or ff08::/16 \
+         (IPv6) from the cluster's name and takes the port below the lowest of the node list; `off` \
+         sends to each node by itself."),
+    key("transport", "multicast_ttl", Kind::Integer { min: 1, max: 255 }, &[], Default("1"),
+        "Routers a multicast may pass, plus one."),
+    key("transport", "mtu", Kind::Size { min: MTU_BYTES_MIN, max: 65535 }, &["auto"], Default("\"auto\""),
+        "Bytes of the largest IP packet on every path between nodes; the same on all nodes. `auto` takes the MTU of \
+         the interface. Packets are never fragmented by IP."),
+    key("transport", "receive_buffer", Kind::Size { min: 64 * KIB, max: GIB }, &[], Default("\"8MiB\""),
+        "Bytes asked for each socket's receive buffer. The engine warns when the kernel gives less."),
+    key("transport", "send_buffer", Kind::Size { min: 64 * KIB, max: GIB }, &[], Default("\"4MiB\""),
+        "Bytes asked for each socket's send buffer."),
+
+    key("security", "encryption", Kind::Choice(&["auto", "aes-256-gcm", "off"]), &[], Default("\"auto\""),
+        "`auto` is `aes-256-gcm`, except where every address is a loopback address. `off` leaves a checksum only: \
+         anyone who reaches the ports can then send messages."),
+    key("security", "key_file", Kind::Path, &[], Optional,
+        "The cluster key as `synchrotron keygen` writes it: 64 hexadecimal digits; readable by the engine's \
+         user only."),
+    key("security", "provider", Kind::Choice(&["auto", "aes-gcm", "aws-lc"]), &[], Default("\"auto\""),
+        "Whose AES-256-GCM: `aws-lc` (faster, if built in) or `aes-gcm` (pure Rust). `auto` takes the fastest."),
+
+    key("totem", "token_timeout", Kind::Duration { min_ns: MS, max_ns: 3600 * S }, &["auto"], Default("\"auto\""),
+        "Time without a sign of progress after which the ring is formed anew. `auto` derives it from the \
+         measured rotation."),
+    key("totem", "token_timeout_min", Kind::Duration { min_ns: MS, max_ns: 3600 * S }, &[], Default("\"30ms\""),
+        "Lower bound of `auto`."),
+    key("totem", "token_timeout_max", Kind::Duration { min_ns: MS, max_ns: 3600 * S }, &[], Default("\"1s\""),
+        "Upper bound of `auto`, and its value until enough rotations were seen."),
+
+    key("engine", "idle", Kind::Choice(&["busy", "adaptive", "park"]), &[], Default("\"adaptive\""),
+        "What the hot thread does with nothing to do: `busy` spins for ever (give it a core of its own), `adaptive` \
+         spins for `spin` and then sleeps, `park` sleeps at once."),
+    key("engine", "spin", Kind::Duration { min_ns: 0, max_ns: S }, &[], Default("\"50us\""),
+        "How long `adaptive` spins."),
+    key("engine", "cpu", Kind::Integer { min: 0, max: 4095 }, &["none"], Default("\"none\""),
+        "Core the hot thread is pinned to."),
+    key("engine", "lock_memory", Kind::Choice(&["auto", "on", "off"]), &[], Default("\"auto\""),
+        "Keep the process in memory (mlockall): `auto` where the limit allows it, `on` or the engine does not \
+         start."),
+    key("engine", "state_dir", Kind::Path, &[], Default("\"/var/lib/synchrotron\""),
+        "Directory of the ring number, the flight recorder, the counters page and the lock; of one engine alone."),
+
+    key("memory", "small_slots", Kind::Integer { min: 512, max: 1 << 20 }, &[], Default("4096"),
+        "Slots for one datagram each (MTU rounded up, 2 KiB on Ethernet)."),
+    key("memory", "large_slots", Kind::Integer { min: 32, max: 1 << 16 }, &[], Default("256"),
+        "Slots of 64 KiB for whole bursts."),
+
+    key("ipc", "socket", Kind::Path, &[], Default("\"/run/synchrotron/socket\""),
+        "Unix socket programs connect to."),
+    key("ipc", "max_clients", Kind::Integer { min: 1, max: 4096 }, &[], Default("256"),
+        "Most programs connected at a time."),
+    key("ipc", "submit_bytes", Kind::Size { min: 16 * KIB, max: 64 * MIB }, &[], Default("\"128KiB\""),
+        "Bytes of each program's submit ring; a power of two."),
+    key("ipc", "lag_bytes", Kind::Size { min: 64 * KIB, max: GIB }, &[], Default("\"4MiB\""),
+        "Message memory a slow reader may hold up before its backlog is spilled to memory of its own."),
+    key("ipc", "spill_bytes", Kind::Size { min: 64 * KIB, max: 16 * GIB }, &[], Default("\"16MiB\""),
+        "Most bytes spilled for one slow reader; past it the program is evicted."),
+    key("ipc", "allow_uids", Kind::Ids, &["any"], Default("[]"),
+        "Users who may connect, beside root and the engine's own."),
+    key("ipc", "allow_gids", Kind::Ids, &[], Default("[]"),
+        "Groups whose members may connect."),
+    key("ipc", "private_uids", Kind::Ids, &[], Default("[]"),
+        "Users of another trust domain: they get copies of their messages instead of the shared region."),
+
+    key("limits", "message_bytes_max", Kind::Size { min: KIB, max: GIB }, &[], Default("\"1MiB\""),
+        "Largest message; the same on every node."),
+    key("limits", "groups_max", Kind::Integer { min: 1, max: 1 << 20 }, &[], Default("65536"),
+        "Most process groups in the cluster; the same on every node."),
+
+    key("log", "level", Kind::Choice(&["error", "warn", "info", "debug"]), &[], Default("\"info\""),
+        "Least important lines that are written."),
+    key("log", "format", Kind::Choice(&["text", "json"]), &[], Default("\"text\""),
+        "One line per event: readable, or one JSON object."),
+    key("log", "file", Kind::Path, &["stderr"], Default("\"stderr\""),
+        "Where lines go. A file is opened anew on SIGHUP."),
+
+    key("recorder", "file", Kind::Path, &["auto", "off"], Default("\"auto\""),
+        "The recorder's file; `auto` is `blackbox` in `engine.state_dir`."),
+    key("recorder", "bytes", Kind::Size { min: 64 * KIB, max: GIB }, &[], Default("\"1MiB\""),
+        "Size of the file; an event takes 64 bytes."),
+];
+
+/// The key of this section and name.
+pub fn find(section: &str, name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.section == section && key.name == name)
+}
+
+/// The name among `known` that is nearest to `name`, if it is near enough to be what was meant.
+pub(crate) fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    let limit = (name.chars().count() / 3).max(1) + 1;
+    known
+        .map(|candidate| (distance(name, candidate), candidate))
+        .filter(|(distance, _)| *distance <= limit)
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// Levenshtein distance in characters, of at most the first 64 of each.
+fn distance(a: &str, b: &str) -> usize {
+    const CHARS_MAX: usize = 64;
+    let b: Vec<char> = b.chars().take(CHARS_MAX).collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().take(CHARS_MAX).enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, to) in b.iter().enumerate() {
+            let replace = diagonal + usize::from(from != *to);
+            diagonal = row[j + 1];
+            row[j + 1] = replace.min(row[j] + 1).min(row[j + 1] + 1);
+        }
+    }
+    row[b.len()]
+}

@@ -1,0 +1,390 @@
+//! The typed model: what the rest of the house reads.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use crate::check;
+use crate::keys::find;
+use crate::kind::Value;
+use crate::problem::{Problem, Problems, Report};
+use crate::reader::{self, Document};
+
+/// A checked configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The file it came from.
+    pub file: PathBuf,
+    /// Name of the cluster.
+    pub cluster_name: String,
+    /// Version of the node list.
+    pub config_version: u64,
+    /// This node's id; it is in `nodes`.
+    pub me: u32,
+    /// All nodes, sorted by id.
+    pub nodes: Vec<Node>,
+    /// `[transport]`
+    pub transport: Transport,
+    /// `[security]`
+    pub security: Security,
+    /// `[totem]`
+    pub totem: Totem,
+    /// `[engine]`
+    pub engine: Engine,
+    /// `[memory]`
+    pub memory: Memory,
+    /// `[ipc]`
+    pub ipc: Ipc,
+    /// `[limits]`
+    pub limits: Limits,
+    /// `[log]`
+    pub log: Log,
+    /// `[recorder]`
+    pub recorder: Recorder,
+}
+
+/// One node of the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Its number.
+    pub id: u32,
+    /// Its name.
+    pub name: String,
+    /// Where it receives data.
+    pub address: SocketAddr,
+    /// Where it receives the token.
+    pub token_address: SocketAddr,
+}
+
+/// How data reaches all nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Multicast {
+    /// One datagram to this group.
+    Group(SocketAddr),
+    /// One datagram per node.
+    Off,
+}
+
+/// `[transport]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transport {
+    /// How data reaches all nodes (`auto` is resolved).
+    pub multicast: Multicast,
+    /// Time to live of multicasts.
+    pub multicast_ttl: u8,
+    /// Largest IP packet in bytes; `None`: ask the interface.
+    pub mtu_bytes: Option<usize>,
+    /// Bytes asked for receive buffers.
+    pub receive_buffer_bytes: usize,
+    /// Bytes asked for send buffers.
+    pub send_buffer_bytes: usize,
+}
+
+/// Whether datagrams are encrypted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Encryption {
+    /// A checksum only.
+    Off,
+    /// AES-256-GCM with the key in this file (see [`crate::key_file::read`]).
+    Aes256Gcm {
+        /// Where the cluster key is.
+        key_file: PathBuf,
+    },
+}
+
+/// Whose implementation of the cipher.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provider {
+    /// The fastest that is built in.
+    Auto,
+    /// Pure Rust.
+    AesGcm,
+    /// AWS-LC.
+    AwsLc,
+}
+
+/// `[security]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Security {
+    /// Whether datagrams are encrypted (`auto` is resolved).
+    pub encryption: Encryption,
+    /// Whose implementation.
+    pub provider: Provider,
+}
+
+/// When a ring counts as lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenTimeout {
+    /// Derived from the measured rotation, within bounds.
+    Auto {
+        /// Lower bound.
+        min_us: u64,
+        /// Upper bound.
+        max_us: u64,
+    },
+    /// Always this long.
+    Fixed {
+        /// The timeout.
+        us: u64,
+    },
+}
+
+/// `[totem]`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Totem {
+    /// When a ring counts as lost.
+    pub token_timeout: TokenTimeout,
+}
+
+/// What the hot thread does with nothing to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Idle {
+    /// Spins for ever.
+    Busy,
+    /// Spins a while, then sleeps.
+    Adaptive,
+    /// Sleeps at once.
+    Park,
+}
+
+/// Where the hot thread runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cpu {
+    /// Where the kernel puts it.
+    Any,
+    /// On this core.
+    Pinned(usize),
+}
+
+/// Whether the process is locked into memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockMemory {
+    /// Where the limit allows it.
+    Auto,
+    /// Or do not start.
+    On,
+    /// No.
+    Off,
+}
+
+/// `[engine]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Engine {
+    /// Idle strategy.
+    pub idle: Idle,
+    /// How long `Adaptive` spins.
+    pub spin_ns: u64,
+    /// Where the hot thread runs.
+    pub cpu: Cpu,
+    /// Whether memory is locked.
+    pub lock_memory: LockMemory,
+    /// State directory.
+    pub state_dir: PathBuf,
+}
+
+/// `[memory]`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// Slots for one datagram.
+    pub small_slots: u32,
+    /// Slots for a burst.
+    pub large_slots: u32,
+}
+
+/// `[ipc]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ipc {
+    /// Unix socket programs connect to.
+    pub socket: PathBuf,
+    /// Most programs at a time.
+    pub max_clients: u32,
+    /// Bytes of a submit ring, a power of two.
+    pub submit_bytes: usize,
+    /// Message memory a slow reader may hold up.
+    pub lag_bytes: u64,
+    /// Most bytes spilled for a slow reader.
+    pub spill_bytes: u64,
+    /// Users who may connect beside root and our own; `None`: everybody.
+    pub allow_uids: Option<Vec<u32>>,
+    /// Groups whose members may connect.
+    pub allow_gids: Vec<u32>,
+    /// Users who get copies instead of the shared region.
+    pub private_uids: Vec<u32>,
+}
+
+/// `[limits]`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest message.
+    pub message_bytes_max: u64,
+    /// Most groups.
+    pub groups_max: u32,
+}
+
+/// Least important log lines that are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Failures.
+    Error,
+    /// And what an operator should look at.
+    Warn,
+    /// And normal life.
+    Info,
+    /// And details.
+    Debug,
+}
+
+/// Shape of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// Least important lines.
+    pub level: LogLevel,
+    /// Their shape.
+    pub format: LogFormat,
+    /// Where they go; `None`: standard error.
+    pub file: Option<PathBuf>,
+}
+
+/// `[recorder]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorder {
+    /// The file; `None`: no recorder.
+    pub file: Option<PathBuf>,
+    /// Its size.
+    pub bytes: u64,
+}
+
+impl Config {
+    /// Reads and checks a file. The cluster key is not read: see [`crate::key_file::read`].
+    ///
+    /// # Errors
+    /// Everything that is wrong with the file, or why it cannot be read.
+    pub fn load(file: &Path) -> Result<Self, Problems> {
+        let unreadable = |wrong: String| Problems {
+            file: file.to_owned(),
+            list: vec![Problem {
+                offset: 0,
+                line: 0,
+                column: 0,
+                key: String::new(),
+                value: String::new(),
+                wrong,
+                accepted: String::new(),
+            }],
+        };
+        let bytes =
+            std::fs::read(file).map_err(|error| unreadable(format!("cannot be read: {error}")))?;
+        let text = String::from_utf8(bytes)
+            .map_err(|error| unreadable(format!("is not UTF-8 text: {error}")))?;
+        Self::parse(&text, file)
+    }
+
+    /// Checks a text. Relative paths in it start at `file`'s directory.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn parse(text: &str, file: &Path) -> Result<Self, Problems> {
+        let mut report = Report::new(text);
+        let config = reader::document(text, &mut report)
+            .and_then(|document| check::config(&document, file, &mut report));
+        report.finish(file)?;
+        Ok(config.expect("a configuration without problems is complete"))
+    }
+
+    /// This node.
+    ///
+    /// # Panics
+    /// Never for a configuration made by [`Config::parse`], which checks that `me` is listed.
+    pub fn my_node(&self) -> &Node {
+        let me = self.nodes.iter().find(|node| node.id == self.me);
+        me.expect("`parse` checked that this node is listed")
+    }
+
+    /// A hash over what must be the same on every node: cluster name, node list, encryption on or off,
+    /// limits. Nodes with equal versions and different hashes refuse each other. FNV-1a, 64 bits.
+    pub fn shared_hash(&self) -> u64 {
+        let mut text = format!(
+            "{}\n{}\n{}\n{}\n",
+            self.cluster_name,
+            matches!(self.security.encryption, Encryption::Off),
+            self.limits.message_bytes_max,
+            self.limits.groups_max
+        );
+        for node in &self.nodes {
+            text += &format!("{} {} {}\n", node.id, node.address, node.token_address);
+        }
+        fnv1a(text.as_bytes())
+    }
+}
+
+/// FNV-1a, 64 bits: stable for ever, unlike the standard library's hashes.
+pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+/// Values of a document by name, in the types of the model. Where a value is bad (and reported), the key's
+/// default or its smallest value stands in, so that the other checks can go on.
+pub(crate) struct Values<'d> {
+    pub(crate) document: &'d Document,
+    pub(crate) dir: &'d Path,
+}
+
+impl Values<'_> {
+    /// The value, or its default; `None` for an optional key that is missing.
+    pub(crate) fn value(&self, section: &'static str, name: &'static str) -> Option<Value> {
+        debug_assert!(
+            find(section, name).is_some(),
+            "{section}.{name} is not in the table of keys"
+        );
+        if let Some(found) = self.document.table(section).get(name) {
+            return Some(found.value.clone());
+        }
+        let key = find(section, name)?;
+        match key.presence {
+            crate::keys::Presence::Default(text) => Some(key.default_value(text)),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn number(&self, section: &'static str, name: &'static str) -> u64 {
+        match self.value(section, name) {
+            Some(Value::Number(number)) => number,
+            _ => 0,
+        }
+    }
+
+    pub(crate) fn word(&self, section: &'static str, name: &'static str) -> &'static str {
+        match self.value(section, name) {
+            Some(Value::Word(word)) => word,
+            _ => "",
+        }
+    }
+
+    pub(crate) fn text(&self, section: &'static str, name: &'static str) -> Option<String> {
+        match self.value(section, name) {
+            Some(Value::Text(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn path(&self, section: &'static str, name: &'static str) -> Option<PathBuf> {
+        self.text(section, name).map(|text| self.dir.join(text))
+    }
+
+    pub(crate) fn ids(&self, section: &'static str, name: &'static str) -> Option<Vec<u32>> {
+        match self.value(section, name) {
+            Some(Value::Ids(ids)) => Some(ids),
+            _ => None,
+        }
+    }
+}
