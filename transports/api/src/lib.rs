@@ -63,6 +63,9 @@ pub enum Event {
 pub struct Caps {
     /// Largest datagram in bytes that travels unfragmented.
     pub datagram_bytes: usize,
+    /// Largest datagram in bytes on [`Queue::Token`], whose buffers are small; at most
+    /// `datagram_bytes`.
+    pub token_bytes: usize,
     /// Most datagrams in one burst.
     pub burst_segments: usize,
     /// Most bytes in one burst.
@@ -78,7 +81,9 @@ pub enum SendError {
     #[error("send queue full")]
     Full,
     /// The burst breaks a limit of [`Caps`].
-    #[error("burst of {bytes} bytes in segments of {segment_bytes} is larger than the transport takes")]
+    #[error(
+        "burst of {bytes} bytes in segments of {segment_bytes} is larger than the transport takes"
+    )]
     TooBig {
         /// Bytes of the burst.
         bytes: usize,
@@ -92,11 +97,12 @@ pub enum SendError {
 
 /// Moves datagrams. See the crate's documentation for the order of calls.
 pub trait Transport {
-    /// What this transport can do; fixed after it was made, except that `datagram_bytes` may fall
-    /// when the path's MTU falls.
+    /// What this transport can do; fixed after it was made, except that `datagram_bytes` and
+    /// `token_bytes` may fall when the path's MTU falls.
     fn caps(&self) -> Caps;
 
-    /// Takes a burst for sending. The slot is freed when the kernel or card is done with it.
+    /// Takes a burst for sending. The slot is freed when the kernel or card is done with it. On
+    /// [`Queue::Token`] a burst is one datagram, and [`Dest::All`] is a unicast to each peer.
     ///
     /// # Errors
     /// See [`SendError`]; the burst is dropped.
@@ -112,8 +118,9 @@ pub trait Transport {
     /// Sleeps until there is something to poll or `timeout_ns` is over (`None`: for ever).
     fn wait(&mut self, timeout_ns: Option<u64>);
 
-    /// Makes `wait` end and `poll` say [`Event::Ready`] with `key` whenever `fd` is readable, until
-    /// [`Transport::unwatch`].
+    /// Makes `wait` end and `poll` say [`Event::Ready`] with `key` when `fd` is or becomes readable,
+    /// until [`Transport::unwatch`]. Edge-triggered: after [`Event::Ready`], read until nothing is
+    /// left. `fd` may be closed after [`Transport::unwatch`], not before.
     ///
     /// # Errors
     /// When the kernel refuses.
@@ -121,4 +128,7 @@ pub trait Transport {
 
     /// Ends a watch.
     fn unwatch(&mut self, key: u64);
+
+    /// Names and values of everything this transport counts, for status and metrics.
+    fn counters(&self, sink: &mut dyn FnMut(&'static str, u64));
 }

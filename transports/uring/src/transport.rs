@@ -1,0 +1,470 @@
+//! The transport: what the engine calls.
+
+use std::collections::VecDeque;
+use std::io;
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use ::transport::{Burst, Caps, Dest, Event, Queue, SendError, Transport};
+use frame::{Class, Pool};
+use io_uring::{IoUring, opcode, squeue, types};
+
+use crate::buffers::BufferRing;
+use crate::config::{Config, Warning, header_bytes};
+use crate::counters::Counters;
+use crate::error::Error;
+use crate::receive::{CONTROL_BYTES, HEADROOM_BYTES};
+use crate::ring;
+use crate::sends::{Route, Sends};
+use crate::sockets::{DATAGRAM_BYTES_MIN, Sockets};
+use crate::watches::Watches;
+
+/// Datagrams the kernel segments from one send (`UDP_MAX_SEGMENTS` of the oldest kernels with GSO).
+const BURST_SEGMENTS_MAX: usize = 64;
+
+/// Largest payload of one UDP send: 65535 less IPv4 and UDP headers.
+const UDP_PAYLOAD_BYTES_MAX: usize = 65507;
+
+/// Completions not belonging to sends that may be waiting: watches and cancellations.
+const OTHER_COMPLETIONS: u32 = 1024;
+
+/// Indices among the registered files, which are also the numbers of the receives.
+pub(crate) const FILE_TOKEN: u32 = 0;
+pub(crate) const FILE_DATA: u32 = 1;
+pub(crate) const FILE_GROUP: u32 = 2;
+
+/// What a completion belongs to, in the top byte of its user data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    Receive = 1,
+    Send = 2,
+    Watch = 3,
+    Cancel = 4,
+}
+
+pub(crate) fn user_data(kind: Kind, number: u32) -> u64 {
+    (kind as u64) << 56 | u64::from(number)
+}
+
+/// Something staged for the engine that carries no datagram.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Notice {
+    Unreachable(u16),
+    Ready(u32),
+}
+
+/// Memory the kernel may touch until every operation has ended.
+pub(crate) struct Shared {
+    pub(crate) data: BufferRing,
+    pub(crate) token: BufferRing,
+    pub(crate) sends: Sends,
+    /// Template of every receive: no name, room for one control message.
+    pub(crate) receive_message: Box<libc::msghdr>,
+}
+
+/// UDP over io_uring. Made, used and dropped on one thread.
+pub struct UdpTransport {
+    pub(crate) shared: ManuallyDrop<Shared>,
+    pub(crate) ring: IoUring,
+    pub(crate) sockets: Sockets,
+    pub(crate) config: Config,
+    /// Which receives the kernel has.
+    pub(crate) armed: [bool; 3],
+    pub(crate) watches: Watches,
+    pub(crate) tokens: VecDeque<Burst>,
+    pub(crate) bursts: VecDeque<Burst>,
+    pub(crate) notices: VecDeque<Notice>,
+    /// By peer: an [`Notice::Unreachable`] is already staged.
+    pub(crate) unreachable: Box<[bool]>,
+    pub(crate) gso: bool,
+    pub(crate) caps: Caps,
+    pub(crate) counters: Counters,
+    warnings: Vec<Warning>,
+    pool: Pool,
+}
+
+impl UdpTransport {
+    /// Opens the sockets, makes the ring and starts receiving into `pool`. Call it on the thread that
+    /// will use it.
+    ///
+    /// # Errors
+    /// See [`Error`]: every variant says what was tried and what to change.
+    pub fn new(config: Config, pool: Pool) -> Result<Self, Error> {
+        config.check().map_err(Error::Config)?;
+        for (class, name) in [(Class::Large, "large"), (Class::Small, "small")] {
+            let (have, need) = (pool.slot_bytes(class), DATAGRAM_BYTES_MIN + HEADROOM_BYTES);
+            if have < need {
+                return Err(Error::Slots { class: name, have, need });
+            }
+        }
+        let mut warnings = Vec::new();
+        let sockets = Sockets::open(&config, &mut warnings)?;
+        let completions = u32::from(config.data_buffers)
+            + u32::from(config.token_buffers)
+            + u32::from(config.sends_max)
+            + OTHER_COMPLETIONS;
+        let ring = ring::open(
+            u32::from(config.sends_max).next_power_of_two(),
+            completions.next_power_of_two(),
+            &mut warnings,
+        )?;
+        let shared = Self::share(&config, &pool, &ring, &sockets)?;
+        let caps = Self::limits(&pool, &sockets);
+        let mut transport = Self {
+            tokens: VecDeque::with_capacity(config.token_buffers.into()),
+            bursts: VecDeque::with_capacity(config.data_buffers.into()),
+            notices: VecDeque::with_capacity(config.peers.len() + 64),
+            unreachable: vec![false; config.peers.len()].into(),
+            gso: sockets.gso,
+            shared: ManuallyDrop::new(shared),
+            ring,
+            sockets,
+            config,
+            armed: [false; 3],
+            watches: Watches::default(),
+            caps,
+            counters: Counters::default(),
+            warnings,
+            pool,
+        };
+        transport.start()?;
+        Ok(transport)
+    }
+
+    /// Registers the sockets and makes the memory the kernel will use.
+    fn share(
+        config: &Config,
+        pool: &Pool,
+        ring: &IoUring,
+        sockets: &Sockets,
+    ) -> Result<Shared, Error> {
+        let at = |step| move |source| Error::Ring { step, source };
+        let mut files = vec![sockets.token.as_raw_fd(), sockets.data.as_raw_fd()];
+        files.extend(sockets.group.iter().map(|g| g.socket.as_raw_fd()));
+        let submitter = ring.submitter();
+        submitter.register_files(&files).map_err(at("register the sockets"))?;
+        let mut addresses: Vec<_> = config.peers.iter().map(|p| p.data.into()).collect();
+        addresses.extend(config.peers.iter().map(|p| socket2::SockAddr::from(p.token)));
+        addresses.extend(sockets.group.iter().map(|g| socket2::SockAddr::from(g.address)));
+        let step = at("register a ring of receive buffers (Linux 5.19 has them)");
+        let data =
+            BufferRing::register(&submitter, pool.clone(), Class::Large, 0, config.data_buffers)
+                .map_err(step)?;
+        let step = at("register a ring of receive buffers (Linux 5.19 has them)");
+        let token =
+            BufferRing::register(&submitter, pool.clone(), Class::Small, 1, config.token_buffers)
+                .map_err(step)?;
+        // SAFETY: a msghdr of zeroes is an empty message; the kernel reads only its lengths.
+        let mut receive_message: Box<libc::msghdr> = Box::new(unsafe { std::mem::zeroed() });
+        receive_message.msg_controllen = CONTROL_BYTES as _;
+        let sends = Sends::new(config.sends_max, addresses);
+        Ok(Shared { data, token, sends, receive_message })
+    }
+
+    fn limits(pool: &Pool, sockets: &Sockets) -> Caps {
+        let large = pool.slot_bytes(Class::Large) - HEADROOM_BYTES;
+        let small = pool.slot_bytes(Class::Small) - HEADROOM_BYTES;
+        Caps {
+            datagram_bytes: sockets.datagram_bytes.min(large),
+            token_bytes: sockets.datagram_bytes.min(small),
+            burst_segments: BURST_SEGMENTS_MAX,
+            burst_bytes: large.min(UDP_PAYLOAD_BYTES_MAX),
+            multicast: sockets.group.is_some(),
+        }
+    }
+
+    /// Arms the receives and learns at once whether the kernel knows multishot ones.
+    fn start(&mut self) -> Result<(), Error> {
+        self.refill();
+        self.enter(None, false);
+        self.collect();
+        if self.shared.data.lent() > 0 && self.counters.receives_failed > 0 {
+            let kernel = crate::error::kernel_release();
+            return Err(Error::Missing {
+                what: "multishot receives (RECVMSG)",
+                since: "6.0",
+                kernel,
+            });
+        }
+        Ok(())
+    }
+
+    /// What the host gave less of than was asked for.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
+    /// What happened so far.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Datagrams the kernel dropped because a socket buffer was full. Three system calls.
+    pub fn kernel_drops(&self) -> u64 {
+        self.sockets.drops()
+    }
+
+    /// Slots lent to the kernel for receiving.
+    pub fn slots_lent(&self) -> usize {
+        self.shared.data.lent() + self.shared.token.lent()
+    }
+
+    /// Hands submissions to the kernel and lets it post completions; sleeps for the time given (or
+    /// for ever) until there is one if `sleep` is set.
+    pub(crate) fn enter(&mut self, timeout_ns: Option<u64>, sleep: bool) {
+        self.counters.enters += 1;
+        let submitter = self.ring.submitter();
+        // Errors here are EINTR, EBUSY (completions must be collected first) and ETIME (the timeout
+        // is over); the caller collects next in any case, and what was not taken goes next time.
+        let _ = match (sleep, timeout_ns) {
+            (false, _) => submitter.submit(),
+            (true, None) => submitter.submit_and_wait(1),
+            (true, Some(ns)) => {
+                let nanoseconds = (ns % 1_000_000_000) as u32;
+                let time = types::Timespec::new().sec(ns / 1_000_000_000).nsec(nanoseconds);
+                submitter.submit_with_args(1, &types::SubmitArgs::new().timespec(&time))
+            }
+        };
+    }
+
+    /// Puts an entry on the submission queue, submitting once if it is full.
+    pub(crate) fn push(&mut self, entry: &squeue::Entry) -> bool {
+        for _ in 0..2 {
+            // SAFETY: what the entry points to is in `self.shared` (boxed or in the pool) and stays
+            // there until its completion; `Drop` waits for all of them.
+            if unsafe { self.ring.submission().push(entry) }.is_ok() {
+                return true;
+            }
+            self.enter(None, false);
+        }
+        false
+    }
+
+    /// Lends buffers to the kernel and starts receives that ended.
+    pub(crate) fn refill(&mut self) {
+        let shared = &mut *self.shared;
+        // What is staged still occupies slots: a slow engine leaves datagrams in the socket buffer.
+        shared.data.refill(usize::from(self.config.data_buffers).saturating_sub(self.bursts.len()));
+        shared
+            .token
+            .refill(usize::from(self.config.token_buffers).saturating_sub(self.tokens.len()));
+        if self.armed != [true; 3] {
+            self.rearm();
+        }
+    }
+
+    #[cold]
+    fn rearm(&mut self) {
+        for file in [FILE_TOKEN, FILE_DATA, FILE_GROUP] {
+            if file == FILE_GROUP && self.sockets.group.is_none() {
+                self.armed[file as usize] = true;
+            }
+            let buffers = if file == FILE_TOKEN { &self.shared.token } else { &self.shared.data };
+            if self.armed[file as usize] || buffers.lent() == 0 {
+                continue;
+            }
+            let message: *const libc::msghdr = &raw const *self.shared.receive_message;
+            let entry = opcode::RecvMsgMulti::new(types::Fixed(file), message, buffers.group())
+                .build()
+                .user_data(user_data(Kind::Receive, file));
+            if self.push(&entry) {
+                self.armed[file as usize] = true;
+                self.counters.receives_rearmed += 1;
+            }
+        }
+    }
+
+    /// Starts the sends of a burst along one route: one, or one per datagram without GSO.
+    pub(crate) fn send_along(
+        &mut self,
+        held: u32,
+        range: std::ops::Range<usize>,
+        segment_bytes: usize,
+        route: Route,
+    ) -> bool {
+        let step = if self.gso { range.len() } else { segment_bytes };
+        let mut from = range.start;
+        while from < range.end {
+            let part = from..range.end.min(from + step);
+            from = part.end;
+            let number = |n| user_data(Kind::Send, n);
+            let Some(entry) = self.shared.sends.start(held, part, segment_bytes, route, number)
+            else {
+                return false;
+            };
+            if !self.push(&entry) {
+                let number = (entry.get_user_data() & u64::from(u32::MAX)) as u32;
+                self.shared.sends.finish(number, true);
+                return false;
+            }
+        }
+        true
+    }
+
+    fn check_burst(&self, queue: Queue, bytes: usize, segment_bytes: usize) -> Option<SendError> {
+        let datagram = segment_bytes.min(bytes);
+        let limit = match queue {
+            Queue::Token => self.caps.token_bytes,
+            Queue::Data => self.caps.datagram_bytes,
+        };
+        let fits = datagram <= limit
+            && bytes <= self.caps.burst_bytes
+            && bytes.div_ceil(segment_bytes) <= self.caps.burst_segments
+            && (queue == Queue::Data || bytes == datagram);
+        (!fits).then_some(SendError::TooBig { bytes, segment_bytes })
+    }
+
+    fn route(&self, queue: Queue, peer: u16) -> Route {
+        let peers = self.config.peers.len() as u32;
+        let (file, base) = match queue {
+            Queue::Token => (FILE_TOKEN, peers),
+            Queue::Data => (FILE_DATA, 0),
+        };
+        Route { file, address: base + u32::from(peer), peer: Some(peer) }
+    }
+
+    fn send_to(&mut self, to: Dest, queue: Queue, burst: Burst) -> Result<(), SendError> {
+        let (bytes, segment_bytes) = (burst.bytes.len(), burst.segment_bytes.max(1));
+        if let Some(e) = self.check_burst(queue, bytes, segment_bytes) {
+            return Err(e);
+        }
+        let segment_bytes = segment_bytes.min(bytes);
+        let peers = self.config.peers.len() as u16;
+        let all = 0..peers;
+        let (targets, group) = match to {
+            Dest::Peer(peer) if peer >= peers => return Err(SendError::NoSuchPeer(peer)),
+            Dest::Peer(peer) => (peer..peer + 1, false),
+            Dest::All => (all, self.caps.multicast && queue == Queue::Data),
+        };
+        if bytes == 0 {
+            return Ok(());
+        }
+        let datagrams = bytes.div_ceil(segment_bytes);
+        let copies = if group { 1 } else { targets.len() };
+        let sends = copies * if self.gso { 1 } else { datagrams };
+        if self.shared.sends.free() < sends {
+            // The kernel may have finished some that we have not looked at yet.
+            self.enter(None, false);
+            self.collect();
+        }
+        if self.shared.sends.free() < sends {
+            return Err(SendError::Full);
+        }
+        let Some(held) = self.shared.sends.hold(burst.bytes) else { return Err(SendError::Full) };
+        let mut taken = true;
+        if group {
+            let route = Route { file: FILE_DATA, address: u32::from(peers) * 2, peer: None };
+            taken = self.send_along(held, 0..bytes, segment_bytes, route);
+        } else {
+            let me = self.config.me;
+            for peer in targets.filter(|p| to != Dest::All || *p != me) {
+                let route = self.route(queue, peer);
+                taken &= self.send_along(held, 0..bytes, segment_bytes, route);
+            }
+        }
+        self.shared.sends.let_go(held);
+        if taken { Ok(()) } else { Err(SendError::Full) }
+    }
+
+    /// Lowers the datagram limit to what fits a path of this MTU.
+    pub(crate) fn lower_mtu(&mut self, mtu: usize) {
+        let me = self.config.peers[self.config.me as usize].data.ip();
+        let room = mtu.saturating_sub(header_bytes(me)).max(DATAGRAM_BYTES_MIN);
+        if room < self.caps.datagram_bytes {
+            self.caps.datagram_bytes = room;
+            self.caps.token_bytes = self.caps.token_bytes.min(room);
+            self.counters.mtu_fell += 1;
+        }
+    }
+}
+
+impl Transport for UdpTransport {
+    fn caps(&self) -> Caps {
+        self.caps
+    }
+
+    fn send(&mut self, to: Dest, queue: Queue, burst: Burst) -> Result<(), SendError> {
+        let result = self.send_to(to, queue, burst);
+        match result {
+            Err(SendError::Full) => self.counters.sends_full += 1,
+            Err(SendError::TooBig { .. }) => self.counters.sends_too_big += 1,
+            _ => {}
+        }
+        result
+    }
+
+    fn flush(&mut self) {
+        self.refill();
+        if !self.ring.submission().is_empty() {
+            self.enter(None, false);
+        }
+    }
+
+    fn poll(&mut self, budget: usize, prefer: Queue, sink: &mut dyn FnMut(Event)) -> usize {
+        let submission = self.ring.submission();
+        let pending = submission.taskrun() || submission.cq_overflow();
+        drop(submission);
+        if pending {
+            self.enter(None, false);
+        }
+        self.collect();
+        let mut count = 0;
+        while count < budget {
+            let Some(event) = self.next_event(prefer) else { break };
+            sink(event);
+            count += 1;
+        }
+        self.refill();
+        count
+    }
+
+    fn wait(&mut self, timeout_ns: Option<u64>) {
+        self.refill();
+        let staged = !(self.tokens.is_empty() && self.bursts.is_empty() && self.notices.is_empty());
+        if staged || !self.ring.completion().is_empty() {
+            self.flush();
+            return;
+        }
+        self.counters.waits += 1;
+        self.enter(timeout_ns, true);
+    }
+
+    fn watch(&mut self, fd: BorrowedFd<'_>, key: u64) -> io::Result<()> {
+        let number = self
+            .watches
+            .add(fd.as_raw_fd(), key)
+            .ok_or_else(|| io::Error::other("too many watched descriptors"))?;
+        self.arm_watch(number, fd.as_raw_fd());
+        // Now, while the descriptor's number surely means this file.
+        self.enter(None, false);
+        Ok(())
+    }
+
+    fn unwatch(&mut self, key: u64) {
+        if let Some(number) = self.watches.end(key) {
+            let target = user_data(Kind::Watch, number);
+            let entry =
+                opcode::AsyncCancel::new(target).build().user_data(user_data(Kind::Cancel, number));
+            self.push(&entry);
+            self.enter(None, false);
+        }
+    }
+
+    fn counters(&self, sink: &mut dyn FnMut(&'static str, u64)) {
+        self.counters.fields().for_each(|(name, value)| sink(name, value));
+    }
+}
+
+impl Drop for UdpTransport {
+    fn drop(&mut self) {
+        if self.quiesce() {
+            // SAFETY: the kernel has no operation left that uses this memory, and it is not touched
+            // after this.
+            unsafe { ManuallyDrop::drop(&mut self.shared) };
+        } else {
+            // The kernel may still write to lent slots: the region must never be freed.
+            std::mem::forget(self.pool.clone());
+        }
+    }
+}
