@@ -83,6 +83,8 @@ codes! {
     PeerBoot = 30, "peer boot accepted", ["peer", "boot"];
     /// Link layer: frames were dropped; `reason` is `link`'s numbering, reported at most once a second.
     LinkDrop = 31, "frames dropped by link", ["reason", "count", "peer"];
+    /// Link layer: datagrams are sealed under another key from now on.
+    KeyInUse = 32, "key in use", ["epoch"];
     /// Group layer: the sync barrier ended.
     Synced = 40, "groups synchronised", ["ring_seq", "members", "groups", "took_us"];
     /// A client connected.
