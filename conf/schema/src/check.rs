@@ -35,7 +35,7 @@ pub(crate) fn config(document: &Document, file: &Path, report: &mut Report<'_>) 
         ipc: ipc(&values, report),
         limits: Limits {
             message_bytes_max: values.number("limits", "message_bytes_max"),
-            groups_max: values.number("limits", "groups_max") as u32,
+            memberships_max: values.number("limits", "memberships_max") as u32,
         },
         log: log(&values),
         recorder: recorder(&values),
@@ -224,32 +224,52 @@ fn engine(values: &Values<'_>) -> Engine {
     }
 }
 
-fn ipc(values: &Values<'_>, report: &mut Report<'_>) -> Ipc {
-    let submit_bytes = values.number("ipc", "submit_bytes");
-    if !submit_bytes.is_power_of_two() {
-        let (below, above) =
-            (submit_bytes.next_power_of_two() / 2, submit_bytes.next_power_of_two());
-        let accepted = format!("\"{}\" or \"{}\"", size_text(below), size_text(above));
-        let span = place(values, "ipc", "submit_bytes");
-        report.value("ipc.submit_bytes", span, "is not a power of two", accepted);
+/// Reports a size or count that is not a power of two.
+fn power_of_two(
+    values: &Values<'_>,
+    name: &'static str,
+    show: fn(u64) -> String,
+    report: &mut Report<'_>,
+) -> usize {
+    let number = values.number("ipc", name);
+    if !number.is_power_of_two() {
+        let (below, above) = (number.next_power_of_two() / 2, number.next_power_of_two());
+        let span = place(values, "ipc", name);
+        let accepted = format!("{} or {}", show(below), show(above));
+        report.value(&format!("ipc.{name}"), span, "is not a power of two", accepted);
     }
-    let region_bytes = values.number("memory", "large_slots") * 65536
-        + values.number("memory", "small_slots") * 2048;
-    let lag_bytes = values.number("ipc", "lag_bytes");
-    if lag_bytes > region_bytes / 2 {
-        let wrong = format!("is more than half of the region ({})", size_text(region_bytes));
-        let accepted = format!("at most {} bytes, or more slots in [memory]", region_bytes / 2);
-        report.value("ipc.lag_bytes", place(values, "ipc", "lag_bytes"), wrong, accepted);
+    number as usize
+}
+
+fn ipc(values: &Values<'_>, report: &mut Report<'_>) -> Ipc {
+    let quoted_size = |bytes| format!("\"{}\"", size_text(bytes));
+    let submit_bytes = power_of_two(values, "submit_bytes", quoted_size, report);
+    let private_bytes = power_of_two(values, "private_bytes", quoted_size, report);
+    let delivery_slots = power_of_two(values, "delivery_slots", |n| n.to_string(), report);
+    let lag_slots = values.number("ipc", "lag_slots") as usize;
+    // The last quarter of the ring is what the engine needs to notice a slow reader and copy for it.
+    if lag_slots > delivery_slots / 4 * 3 {
+        let table = values.document.table("ipc");
+        let name = if table.says("lag_slots") { "lag_slots" } else { "delivery_slots" };
+        let wrong =
+            format!("lag_slots ({lag_slots}) is more than three quarters of delivery_slots");
+        let accepted = format!("lag_slots up to {}", delivery_slots / 4 * 3);
+        report.value(&format!("ipc.{name}"), place(values, "ipc", name), wrong, accepted);
     }
     Ipc {
         socket: values.path("ipc", "socket").unwrap_or_default(),
         max_clients: values.number("ipc", "max_clients") as u32,
-        submit_bytes: submit_bytes as usize,
-        lag_bytes,
-        spill_bytes: values.number("ipc", "spill_bytes"),
+        submit_bytes,
+        private_bytes,
+        delivery_slots,
+        lag_slots,
+        lease_ns: values.number("ipc", "lease"),
+        spill_bytes: values.number("ipc", "spill_bytes") as usize,
+        spill_bytes_total: values.number("ipc", "spill_bytes_total") as usize,
         allow_uids: values.ids("ipc", "allow_uids"),
-        allow_gids: values.ids("ipc", "allow_gids").unwrap_or_default(),
-        private_uids: values.ids("ipc", "private_uids").unwrap_or_default(),
+        allow_gids: values.ids("ipc", "allow_gids"),
+        private_uids: values.ids("ipc", "private_uids"),
+        private_gids: values.ids("ipc", "private_gids"),
     }
 }
 

@@ -199,16 +199,26 @@ pub struct Ipc {
     pub max_clients: u32,
     /// Bytes of a submit ring, a power of two.
     pub submit_bytes: usize,
-    /// Message memory a slow reader may hold up.
-    pub lag_bytes: u64,
-    /// Most bytes spilled for a slow reader.
-    pub spill_bytes: u64,
-    /// Users who may connect beside root and our own; `None`: everybody.
-    pub allow_uids: Option<Vec<u32>>,
+    /// Bytes of a private ring, a power of two.
+    pub private_bytes: usize,
+    /// Descriptors in the delivery ring, a power of two.
+    pub delivery_slots: usize,
+    /// Descriptors a reader may lag behind before its backlog is copied away.
+    pub lag_slots: usize,
+    /// How long a lagging reader may hold message memory while it is short.
+    pub lease_ns: u64,
+    /// Most bytes of backlog of one slow reader.
+    pub spill_bytes: usize,
+    /// Most bytes of backlog of all slow readers.
+    pub spill_bytes_total: usize,
+    /// Users who may connect beside root and our own.
+    pub allow_uids: Vec<u32>,
     /// Groups whose members may connect.
     pub allow_gids: Vec<u32>,
     /// Users who get copies instead of the shared region.
     pub private_uids: Vec<u32>,
+    /// Groups whose users get copies instead of the shared region.
+    pub private_gids: Vec<u32>,
 }
 
 /// `[limits]`
@@ -216,8 +226,8 @@ pub struct Ipc {
 pub struct Limits {
     /// Largest message.
     pub message_bytes_max: u64,
-    /// Most groups.
-    pub groups_max: u32,
+    /// Most memberships of this node's programs.
+    pub memberships_max: u32,
 }
 
 /// Least important log lines that are written.
@@ -312,11 +322,10 @@ impl Config {
     /// limits. Nodes with equal versions and different hashes refuse each other. FNV-1a, 64 bits.
     pub fn shared_hash(&self) -> u64 {
         let mut text = format!(
-            "{}\n{}\n{}\n{}\n",
+            "{}\n{}\n{}\n",
             self.cluster_name,
             matches!(self.security.encryption, Encryption::Off),
-            self.limits.message_bytes_max,
-            self.limits.groups_max
+            self.limits.message_bytes_max
         );
         for node in &self.nodes {
             text += &format!("{} {} {}\n", node.id, node.address, node.token_address);
@@ -381,10 +390,10 @@ impl Values<'_> {
         self.text(section, name).map(|text| self.dir.join(text))
     }
 
-    pub(crate) fn ids(&self, section: &'static str, name: &'static str) -> Option<Vec<u32>> {
+    pub(crate) fn ids(&self, section: &'static str, name: &'static str) -> Vec<u32> {
         match self.value(section, name) {
-            Some(Value::Ids(ids)) => Some(ids),
-            _ => None,
+            Some(Value::Ids(ids)) => ids,
+            _ => Vec::new(),
         }
     }
 }

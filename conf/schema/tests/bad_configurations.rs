@@ -89,17 +89,17 @@ const CASES: &[Case] = &[
     Case(APPEND, "[totem]\ntoken_timeout = \"1s\"\ntoken_timeout_min = \"9ms\"", "21:21: \
         totem.token_timeout_min = \"9ms\": has no effect, \
         because token_timeout is fixed; accepted: only with token_timeout = \"auto\""),
-    Case(APPEND, "[ipc]\nsubmit_bytes = \"100KiB\"", "20:16: ipc.submit_bytes = \"100KiB\": is not a power of \
-        two; accepted: \"64KiB\" or \"128KiB\""),
+    Case(APPEND, "[ipc]\nsubmit_bytes = \"300KiB\"", "20:16: ipc.submit_bytes = \"300KiB\": is not a power of \
+        two; accepted: \"256KiB\" or \"512KiB\""),
     Case(APPEND, "[ipc]\nsubmit_bytes = \"99999999999999999999GiB\"", "20:16: ipc.submit_bytes = \
         \"99999999999999999999GiB\": is too large; \
-        accepted: a size from \"16KiB\" to \"64MiB\""),
-    Case(APPEND, "[ipc]\nlag_bytes = \"1GiB\"", "20:13: ipc.lag_bytes = \"1GiB\": is more than half of the \
-        region (24MiB); \
-        accepted: at most 12582912 bytes, or more slots in [memory]"),
+        accepted: a size from \"128KiB\" to \"16MiB\""),
+    Case(APPEND, "[ipc]\nlag_slots = 4000", "20:13: ipc.lag_slots = 4000: lag_slots (4000) is more than three quarters of \
+        delivery_slots; accepted: lag_slots up to 3072"),
+    Case(APPEND, "[ipc]\ndelivery_slots = 1000", "20:18: ipc.delivery_slots = 1000: is not a power of two; accepted: 512 or 1024"),
     Case(APPEND, "[ipc]\nallow_uids = [1, \"root\"]", "20:14: ipc.allow_uids = [1, \"root\"]: holds what is \
         of type string; \
-        accepted: \"any\", or a list of at most 1024 ids from 0 to 4294967295"),
+        accepted: a list of at most 1024 ids from 0 to 4294967295"),
     Case(APPEND, "[engine]\nidle = \"lazy\"", "20:8: engine.idle = \"lazy\": is not a word this key knows; \
         accepted: \"busy\", \"adaptive\", \"park\""),
     Case(APPEND, "[engine]\ncpu = true", "20:7: engine.cpu = true: is of type boolean; accepted: \"none\", or \
@@ -196,13 +196,16 @@ fn all_problems_are_listed_in_the_order_of_the_file() {
 fn an_empty_node_list_and_one_too_long_are_refused() {
     let head = "[cluster]\nname = \"x\"\n[node]\nid = 1\n";
     let said = Config::parse(head, Path::new("c")).unwrap_err().to_string();
-    assert_eq!(said, "c:3:2: nodes: the node list is empty; accepted: 1 to 64 [[nodes]]");
+    assert_eq!(said, "c:3:2: nodes: the node list is empty; accepted: 1 to 1024 [[nodes]]");
     let mut text = head.to_owned();
-    for id in 1..=65 {
-        text += &format!("[[nodes]]\nid = {id}\naddress = \"127.0.0.1:{}\"\n", 5000 + 2 * id);
+    for id in 1..=1025 {
+        text += &format!("[[nodes]]\nid = {id}\naddress = \"127.0.0.1:{}\"\n", 9000 + 2 * id);
     }
     let said = Config::parse(&text, Path::new("c")).unwrap_err().to_string();
-    assert_eq!(said, "c:197:1: nodes: the node list has 65 nodes; accepted: 1 to 64 [[nodes]]");
+    assert_eq!(
+        said,
+        "c:3077:1: nodes: the node list has 1025 nodes; accepted: 1 to 1024 [[nodes]]"
+    );
 }
 
 #[test]
