@@ -98,9 +98,8 @@ impl Groups {
                 self.counters.peer_void += u64::from(!changed);
             }
             Control::ProcessDown { session, .. } if !in_barrier => {
-                let numbers = self.table.groups_of(origin, session);
-                self.counters.peer_void += u64::from(numbers.is_empty());
-                for number in numbers {
+                // None are left when its last leave was on the way as it died.
+                for number in self.table.groups_of(origin, session) {
                     self.depart(at, number, session, Cause::ProcessDown);
                 }
             }

@@ -194,7 +194,7 @@ impl Groups {
             handle: group.handle,
             members: group.members_by_pid(),
         };
-        self.table.from_name(&[]).map(status)
+        self.table.by_name_from(&[]).map(status)
     }
 
     /// The state of the group layer, for people and tests.

@@ -44,7 +44,7 @@ wire::counters! {
         /// Runs from peers at a point of the order where they may not be (application messages before the
         /// barrier ended, states after it or of another ring): dropped.
         pub peer_out_of_place: u64,
-        /// Joins, leaves and process-downs from peers that change nothing, or break the limit.
+        /// Joins and leaves that change nothing, or break the limit.
         pub peer_void: u64,
         /// Sync barriers that ended.
         pub barriers: u64,

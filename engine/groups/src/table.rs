@@ -100,7 +100,7 @@ impl Table {
     }
 
     /// The groups whose name is `from` or later, by name.
-    pub(crate) fn from_name<'a>(
+    pub(crate) fn by_name_from<'a>(
         &'a self,
         from: &[u8],
     ) -> impl Iterator<Item = (u32, &'a Group)> + use<'a> {

@@ -3,7 +3,7 @@
 /// Declares a struct of `u64` counters with `fields()`, which names each of them with its value.
 ///
 /// ```
-/// wire::counters! {
+/// synchrotron_wire::counters! {
 ///     /// What happened here.
 ///     pub struct Counters {
 ///         /// Frames seen.
