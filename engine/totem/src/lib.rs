@@ -1,11 +1,50 @@
 //! The Totem single-ring protocol: total order, membership and recovery as one pure machine.
+//!
+//! [`Totem`] is the whole protocol of one node. It sees only `(now, input)` and yields [`Output`]s. Its parts: `ordering` (frames,
+//! delivery), `visit` (the token here), `rest` (the token kept), `repair`, `flow`, `rotation` on an installed
+//! ring; `gather`, `membership`, `recovery`, `clique`, `merge` between rings; `detector` for dead processes and our own
+//! pauses. Rules and frame formats: `docs/protocol.md`.
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
 mod api;
+mod cause;
+mod clique;
+mod config;
+mod counters;
+mod ctx;
+mod detector;
+mod feed;
+mod flow;
+mod gather;
+mod machine;
+mod members;
+mod membership;
+mod merge;
+mod mutation;
+mod ordering;
+mod receive;
+mod recovery;
+mod repair;
+mod rest;
+mod rotation;
+mod status;
+mod timers;
+mod visit;
+mod window;
 
 pub use api::{
     Configuration, ConfigurationKind, Delivered, Dest, Lane, Output, Payload, Source, TokenTimeout,
 };
+pub use cause::{Cause, Evidence};
+pub use config::{Config, PAYLOAD_BYTES_MIN, Tuning};
+pub use counters::Counters;
+pub use machine::Totem;
+#[cfg(feature = "mutations")]
+pub use mutation::Mutation;
+#[cfg(not(feature = "mutations"))]
+pub(crate) use mutation::Mutation;
+pub use status::{State, Status};
+pub use timers::Timer;

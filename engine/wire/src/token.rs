@@ -63,6 +63,31 @@ impl Ranges {
         true
     }
 
+    /// Adds a range and joins it with those it overlaps or touches. When the list is full and nothing
+    /// touches, the range is forgotten: whoever misses it asks again.
+    pub fn add(&mut self, from: u64, to: u64) {
+        let (mut from, mut to) = (from, to);
+        let mut index = 0;
+        while index < self.len {
+            let (first, last) = self.items[index];
+            if first <= to.saturating_add(1) && from <= last.saturating_add(1) {
+                from = from.min(first);
+                to = to.max(last);
+                self.len -= 1;
+                self.items[index] = self.items[self.len];
+                index = 0;
+            } else {
+                index += 1;
+            }
+        }
+        self.push(from, to);
+    }
+
+    /// Whether no further range fits.
+    pub fn is_full(&self) -> bool {
+        self.len == RANGES_MAX
+    }
+
     /// The ranges.
     pub fn as_slice(&self) -> &[(u64, u64)] {
         &self.items[..self.len]

@@ -1,0 +1,168 @@
+//! What all parts of the machine share: identity, memory, outputs, timers, counters.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use frame::{Class, Frame, FrameMut, Pool};
+use wire::trace::{Code, Level, Trace};
+use wire::{CONTROL_BYTES_MAX, NodeId};
+
+use crate::rotation::Rotation;
+use crate::timers::{Timer, Timers};
+use crate::{Config, Counters, Dest, Lane, Output, TokenTimeout, Tuning};
+
+/// Slots kept aside so that the token can be sent while the pool is empty.
+const SPARE_SLOTS: usize = 4;
+
+pub(crate) struct Ctx {
+    pub(crate) me: NodeId,
+    /// Position of this node in the node list.
+    pub(crate) me_pos: usize,
+    pub(crate) nodes: Vec<NodeId>,
+    pub(crate) payload_bytes_max: usize,
+    pub(crate) tuning: Tuning,
+    pub(crate) pool: Pool,
+    pub(crate) out: VecDeque<Output>,
+    pub(crate) timers: Timers,
+    pub(crate) counters: Counters,
+    pub(crate) rotation: Rotation,
+    /// Free receive room of this node.
+    pub(crate) free_bytes: u64,
+    token_timeout: TokenTimeout,
+    /// The ring's agreed timeout.
+    timeout_ns: u64,
+    spare: Vec<FrameMut>,
+    random: u64,
+    #[cfg(feature = "mutations")]
+    pub(crate) mutation: Option<crate::Mutation>,
+}
+
+impl Ctx {
+    pub(crate) fn new(config: &Config, pool: Pool) -> Self {
+        let rotation = Rotation::new();
+        let mut ctx = Self {
+            me: config.me,
+            me_pos: config.nodes.binary_search(&config.me).unwrap_or(0),
+            nodes: config.nodes.clone(),
+            payload_bytes_max: config.payload_bytes_max,
+            tuning: config.tuning.clone(),
+            pool,
+            out: VecDeque::with_capacity(1024),
+            timers: Timers::new(),
+            counters: Counters::default(),
+            timeout_ns: rotation.timeout_us(config.token_timeout) * 1000,
+            rotation,
+            free_bytes: u64::MAX,
+            token_timeout: config.token_timeout,
+            spare: Vec::with_capacity(SPARE_SLOTS),
+            random: config.seed ^ (u64::from(config.me.0) << 32) ^ 0x9e37_79b9_7f4a_7c15,
+            #[cfg(feature = "mutations")]
+            mutation: None,
+        };
+        ctx.refill_spare();
+        ctx
+    }
+
+    /// Position of a node in the node list.
+    #[inline]
+    pub(crate) fn pos(&self, node: NodeId) -> Option<usize> {
+        self.nodes.binary_search(&node).ok()
+    }
+
+    /// The timeout this node asks for, microseconds.
+    pub(crate) fn wanted_timeout_us(&self) -> u64 {
+        self.rotation.timeout_us(self.token_timeout)
+    }
+
+    /// The timeout in force, nanoseconds.
+    #[inline]
+    pub(crate) fn timeout_ns(&self) -> u64 {
+        self.timeout_ns
+    }
+
+    /// Takes over the ring's agreed timeout.
+    pub(crate) fn set_timeout_us(&mut self, us: u32) {
+        if us > 0 {
+            self.timeout_ns = u64::from(us) * 1000;
+        }
+    }
+
+    /// A number below `bound` (xorshift64*): jitter only.
+    pub(crate) fn random(&mut self, bound: u64) -> u64 {
+        self.random ^= self.random >> 12;
+        self.random ^= self.random << 25;
+        self.random ^= self.random >> 27;
+        self.random.wrapping_mul(0x2545_f491_4f6c_dd1d) % bound.max(1)
+    }
+
+    pub(crate) fn trace(&mut self, level: Level, code: Code, args: &[u64]) {
+        self.out.push_back(Output::Trace(Trace::new(level, code, args)));
+    }
+
+    #[inline]
+    pub(crate) fn send(&mut self, to: Dest, lane: Lane, frame: Frame) {
+        self.out.push_back(Output::Send { to, lane, frame });
+    }
+
+    /// A slot for one frame of up to `bytes` bytes.
+    pub(crate) fn alloc(&mut self, bytes: usize) -> Option<FrameMut> {
+        let small = bytes <= self.pool.slot_bytes(Class::Small);
+        let slot = if small { self.pool.alloc(Class::Small) } else { None };
+        slot.or_else(|| self.pool.alloc(Class::Large)).filter(|slot| slot.len() >= bytes)
+    }
+
+    /// Builds a control frame; `None` when there is no slot, not even a spare one.
+    pub(crate) fn control(
+        &mut self,
+        emit: impl FnOnce(&mut [u8]) -> Option<usize>,
+    ) -> Option<Frame> {
+        let slot = self.alloc(CONTROL_BYTES_MAX).or_else(|| self.spare.pop());
+        let Some(mut slot) = slot else {
+            self.counters.pool_empty += 1;
+            return None;
+        };
+        let len = emit(&mut slot)?;
+        slot.truncate(len);
+        self.refill_spare();
+        Some(slot.freeze())
+    }
+
+    /// Builds and sends a control frame.
+    pub(crate) fn send_control(
+        &mut self,
+        to: Dest,
+        lane: Lane,
+        emit: impl FnOnce(&mut [u8]) -> Option<usize>,
+    ) -> bool {
+        let frame = self.control(emit);
+        frame.map(|frame| self.send(to, lane, frame)).is_some()
+    }
+
+    /// Sets a timer relative to now.
+    #[inline]
+    pub(crate) fn after(&mut self, timer: Timer, now_ns: u64, delay_ns: u64) {
+        self.timers.set(timer, now_ns.saturating_add(delay_ns));
+    }
+
+    #[cfg(feature = "mutations")]
+    pub(crate) fn mutated(&self, mutation: crate::Mutation) -> bool {
+        self.mutation == Some(mutation)
+    }
+
+    #[cfg(not(feature = "mutations"))]
+    #[inline(always)]
+    #[allow(clippy::unused_self, reason = "same shape with and without the feature")]
+    pub(crate) fn mutated(&self, _: crate::Mutation) -> bool {
+        false
+    }
+
+    fn refill_spare(&mut self) {
+        while self.spare.len() < SPARE_SLOTS {
+            let Some(slot) = self.pool.alloc(Class::Small) else { return };
+            if slot.len() < CONTROL_BYTES_MAX {
+                return;
+            }
+            self.spare.push(slot);
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! How many bytes a visit may number: windows, credit, fairness.
+
+use wire::token::Token;
+
+use crate::Tuning;
+
+/// A rotation that takes longer than this share of the timeout is too long: windows shrink.
+const ROTATION_SHARE: u64 = 8;
+
+/// This node's adaptive window (additive increase, multiplicative decrease).
+pub(crate) struct Flow {
+    personal: u64,
+    min: u64,
+    max: u64,
+    global: u64,
+}
+
+impl Flow {
+    pub(crate) fn new(tuning: &Tuning, frame_bytes: usize) -> Self {
+        // Less than one frame would never let anything be sent.
+        let min = tuning.personal_window_bytes_min.max(frame_bytes as u64);
+        let max = tuning.personal_window_bytes_max.max(min);
+        let global = tuning.global_window_bytes.max(max);
+        Self { personal: (64 << 10).clamp(min, max), min, max, global }
+    }
+
+    /// Bytes this node may number in one visit at the moment.
+    pub(crate) fn personal_bytes(&self) -> u64 {
+        self.personal
+    }
+
+    /// Bytes that all may number in one rotation.
+    pub(crate) fn global_bytes(&self) -> u64 {
+        self.global
+    }
+
+    /// Bytes that may be numbered now: the personal window, an equal share of the global one among those who
+    /// have something to send, and what neither the global window nor the least free member forbids.
+    pub(crate) fn allowed(&self, token: &Token, free_bytes: u64) -> u64 {
+        let facts = &token.in_force;
+        let share = (self.global / u64::from(facts.senders.max(1))).max(self.min);
+        let credit = facts.credit.min(token.collecting.credit).min(free_bytes);
+        let room = self.global.min(credit).saturating_sub(token.in_flight);
+        self.personal.min(share).min(room)
+    }
+
+    /// Once per regular visit: shrink when the last rotation lost frames or took too long, grow when the
+    /// window was all used.
+    pub(crate) fn adapt(&mut self, token: &Token, used: u64, rotation_ns: u64, timeout_ns: u64) {
+        if token.in_force.losers > 0 {
+            self.personal = (self.personal * 3 / 4).max(self.min);
+        } else if rotation_ns > timeout_ns / ROTATION_SHARE {
+            self.personal = (self.personal * 7 / 8).max(self.min);
+        } else if used * 4 >= self.personal * 3 {
+            self.personal = (self.personal + (8 << 10)).min(self.max);
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! Gather: who forms the next ring (Amir et al. 1995 sec. 4.2), with the `hears` matrix.
+
+use alloc::vec::Vec;
+
+use wire::NodeSet;
+use wire::join::Join;
+
+use crate::clique::group_of;
+use crate::ctx::Ctx;
+use crate::timers::Timer;
+
+/// Joins sent before those not heard from are left out.
+const JOINS_PER_CONSENSUS: u64 = 4;
+/// Agreement may fail so often before those that do not agree are left out.
+const DISAGREEMENTS_MAX: u32 = 3;
+/// An agreed ring's representative may be silent for so many consensus timeouts.
+const SILENCE_MAX: u32 = 8;
+
+#[derive(Clone, Copy)]
+struct Peer {
+    /// Whether a Join came in this gather.
+    heard: bool,
+    proc: NodeSet,
+    fail: NodeSet,
+    /// Its row of the matrix: its own word, or the union of what others pass on.
+    hears: NodeSet,
+}
+
+const UNHEARD: Peer =
+    Peer { heard: false, proc: NodeSet::EMPTY, fail: NodeSet::EMPTY, hears: NodeSet::EMPTY };
+
+/// One gather.
+pub(crate) struct Gather {
+    pub(crate) proc: NodeSet,
+    pub(crate) fail: NodeSet,
+    pub(crate) hears: NodeSet,
+    pub(crate) started_ns: u64,
+    peers: Vec<Peer>,
+    /// Whoever else there is had a whole consensus timeout to show itself.
+    settled: bool,
+    disagreements: u32,
+    silences: u32,
+    last_join_ns: u64,
+}
+
+/// What a consensus timeout found out.
+pub(crate) enum Timeout {
+    /// Somebody is left out now: propose again.
+    Changed,
+    /// Nothing changed: wait on.
+    Wait,
+}
+
+impl Gather {
+    pub(crate) fn new(nodes: usize) -> Self {
+        Self {
+            proc: NodeSet::EMPTY,
+            fail: NodeSet::EMPTY,
+            hears: NodeSet::EMPTY,
+            started_ns: 0,
+            peers: alloc::vec![UNHEARD; nodes],
+            settled: false,
+            disagreements: 0,
+            silences: 0,
+            last_join_ns: 0,
+        }
+    }
+
+    /// Starts with these sets.
+    pub(crate) fn start(&mut self, now_ns: u64, proc: NodeSet, fail: NodeSet, ctx: &mut Ctx) {
+        self.proc = proc;
+        self.proc.insert(ctx.me_pos);
+        self.fail = fail;
+        self.fail.remove(ctx.me_pos);
+        self.hears = NodeSet::single(ctx.me_pos);
+        self.started_ns = now_ns;
+        self.peers.fill(UNHEARD);
+        // Who knows why all the others are gone need not wait for them.
+        self.settled = ctx.nodes.len() == 1 || !self.fail.is_empty();
+        self.disagreements = 0;
+        self.silences = 0;
+        ctx.timers.set(Timer::Join, now_ns);
+        ctx.after(Timer::Consensus, now_ns, self.consensus_ns(ctx));
+    }
+
+    /// Between two Joins: a share of the timeout, and more the more nodes would send at once.
+    fn join_interval_ns(&self, ctx: &Ctx) -> u64 {
+        let base_ns = (ctx.timeout_ns() / 8).clamp(1_000_000, 50_000_000);
+        base_ns + self.proc.len() as u64 * 30_000
+    }
+
+    fn consensus_ns(&self, ctx: &Ctx) -> u64 {
+        self.join_interval_ns(ctx) * JOINS_PER_CONSENSUS
+    }
+
+    /// Something changed: tell the others soon, but not for every single change.
+    pub(crate) fn join_soon(&self, now_ns: u64, ctx: &mut Ctx) {
+        let gap_ns = self.join_interval_ns(ctx) / 8;
+        let jitter_ns = ctx.random(gap_ns.max(1));
+        let at_ns = now_ns.max(self.last_join_ns.saturating_add(gap_ns)).saturating_add(jitter_ns);
+        ctx.timers.set_earlier(Timer::Join, at_ns);
+    }
+
+    /// The Join timer fired: what to send.
+    pub(crate) fn join_sent(&mut self, now_ns: u64, ctx: &mut Ctx) {
+        self.last_join_ns = now_ns;
+        let interval_ns = self.join_interval_ns(ctx);
+        let jitter_ns = ctx.random(interval_ns / 4);
+        ctx.after(Timer::Join, now_ns, interval_ns + jitter_ns);
+    }
+
+    /// Who is to be in the ring.
+    pub(crate) fn wanted(&self) -> NodeSet {
+        self.proc.minus(&self.fail)
+    }
+
+    /// Whether a Join of this node came in this gather.
+    pub(crate) fn heard(&self, pos: usize) -> bool {
+        self.peers[pos].heard
+    }
+
+    /// Rows of the matrix that say more than "hears everybody", for the others.
+    pub(crate) fn rows(&self, me: usize) -> impl Iterator<Item = (usize, NodeSet)> + '_ {
+        let wanted = self.wanted();
+        self.proc
+            .iter()
+            .filter(move |pos| *pos != me)
+            .map(|pos| (pos, self.peers[pos].hears))
+            .filter(move |(_, hears)| !hears.is_empty() && !wanted.is_subset(hears))
+    }
+
+    /// A row passed on by somebody else.
+    pub(crate) fn on_row(&mut self, pos: usize, hears: NodeSet) {
+        let peer = &mut self.peers[pos];
+        if !peer.heard {
+            peer.hears = peer.hears.union(&hears);
+        }
+    }
+
+    /// A Join of `pos`; `true` if it changed what this node proposes or hears.
+    pub(crate) fn on_join(&mut self, pos: usize, join: &Join, ctx: &mut Ctx) -> bool {
+        if self.fail.contains(pos) {
+            ctx.counters.joins_ignored += 1;
+            return false;
+        }
+        let before = (self.proc, self.fail, self.hears);
+        self.hears.insert(pos);
+        self.proc = self.proc.union(&join.proc);
+        self.proc.insert(pos);
+        if join.fail.contains(ctx.me_pos) {
+            self.fail.insert(pos);
+        } else {
+            self.fail = self.fail.union(&join.fail.intersection(&self.proc.union(&join.proc)));
+        }
+        self.peers[pos] = Peer { heard: true, proc: join.proc, fail: join.fail, hears: join.hears };
+        (self.proc, self.fail, self.hears) != before
+    }
+
+    /// Leaves a node out of this gather.
+    pub(crate) fn leave_out(&mut self, pos: usize) -> bool {
+        let new = self.proc.contains(pos) && !self.fail.contains(pos);
+        self.fail.insert(pos);
+        new
+    }
+
+    /// Whether all agree on the sets and hear each other.
+    pub(crate) fn agreed(&self, me: usize) -> bool {
+        let wanted = self.wanted();
+        if wanted.len() == 1 {
+            return self.settled;
+        }
+        wanted.is_subset(&self.hears)
+            && wanted.iter().filter(|pos| *pos != me).all(|pos| {
+                let peer = &self.peers[pos];
+                peer.heard
+                    && peer.proc == self.proc
+                    && peer.fail == self.fail
+                    && wanted.is_subset(&peer.hears)
+            })
+    }
+
+    /// The sets changed: agreement starts again.
+    pub(crate) fn restart_consensus(&mut self, now_ns: u64, ctx: &mut Ctx) {
+        self.silences = 0;
+        ctx.after(Timer::Consensus, now_ns, self.consensus_ns(ctx));
+    }
+
+    /// The consensus timer fired.
+    pub(crate) fn on_timeout(&mut self, now_ns: u64, ctx: &mut Ctx) -> Timeout {
+        ctx.after(Timer::Consensus, now_ns, self.consensus_ns(ctx));
+        self.settled = true;
+        let wanted = self.wanted();
+        let me = ctx.me_pos;
+        if self.agreed(me) {
+            self.silences += 1;
+            let representative = wanted.first().filter(|first| *first != me);
+            if let Some(silent) = representative.filter(|_| self.silences > SILENCE_MAX) {
+                self.fail.insert(silent);
+                return Timeout::Changed;
+            }
+            return Timeout::Wait;
+        }
+        let group =
+            group_of(me, wanted, |pos| if pos == me { self.hears } else { self.peers[pos].hears });
+        if group != wanted {
+            self.fail = self.fail.union(&wanted.minus(&group));
+            return Timeout::Changed;
+        }
+        self.disagreements += 1;
+        if self.disagreements <= DISAGREEMENTS_MAX {
+            return Timeout::Wait;
+        }
+        self.disagreements = 0;
+        let stubborn: NodeSet = wanted
+            .iter()
+            .filter(|pos| *pos != me)
+            .filter(|pos| self.peers[*pos].proc != self.proc || self.peers[*pos].fail != self.fail)
+            .collect();
+        self.fail = self.fail.union(&stubborn);
+        Timeout::Changed
+    }
+}

@@ -1,0 +1,224 @@
+//! Rings that meet: probes, refusals, and patience with nodes that some of us cannot hear.
+
+use alloc::vec::Vec;
+
+use wire::join::Compat;
+use wire::probe::{Ping, PingAbout, Probe, Refuse, RefuseReason};
+use wire::trace::{Code, Level};
+use wire::{NodeId, NodeSet, WireError};
+
+use crate::cause::{Cause, Evidence};
+use crate::ctx::Ctx;
+use crate::gather::Gather;
+use crate::machine::Totem;
+use crate::membership::PROTOCOL;
+use crate::timers::Timer;
+use crate::{Dest, Lane, State};
+
+/// A refusal is said to a peer at most this often.
+const REFUSE_INTERVAL_NS: u64 = 1_000_000_000;
+/// How long a node stays shut out the first time; doubled every time it fails again.
+const SHUT_OUT_NS: u64 = 500_000_000;
+/// And at most.
+const SHUT_OUT_MAX_NS: u64 = 60_000_000_000;
+
+#[derive(Clone, Copy, Default)]
+struct Other {
+    refused_ns: Option<u64>,
+    /// Ignored until then.
+    until_ns: u64,
+    /// The last shut-out's length; 0 when the node was never left out although it could be heard.
+    shut_out_ns: u64,
+}
+
+/// What is remembered of nodes outside the ring.
+pub(crate) struct Others {
+    nodes: Vec<Other>,
+    /// Who answered since my last probe.
+    hear_me: NodeSet,
+    strangers_ns: Option<u64>,
+}
+
+impl Others {
+    pub(crate) fn new(nodes: usize) -> Self {
+        let nodes = alloc::vec![Other::default(); nodes];
+        Self { nodes, hear_me: NodeSet::EMPTY, strangers_ns: None }
+    }
+
+    /// Whether a node outside the ring may cause a gather: at once if it never failed to fit in; else after a
+    /// while, and only if it proves that it hears all of us and we hear it.
+    pub(crate) fn admits(
+        &mut self,
+        now_ns: u64,
+        pos: usize,
+        hears: &NodeSet,
+        members: &NodeSet,
+    ) -> bool {
+        let other = &self.nodes[pos];
+        other.shut_out_ns == 0 || now_ns >= other.until_ns && members.is_subset(hears)
+    }
+
+    fn is_shut_out(&self, pos: usize) -> bool {
+        self.nodes[pos].shut_out_ns != 0
+    }
+
+    /// `pos` answered my probe.
+    pub(crate) fn heard_my_probe(&mut self, pos: usize) {
+        self.hear_me.insert(pos);
+    }
+
+    /// A ring was installed: whoever was heard in the gather and had to be left out is shut out for a while;
+    /// whoever is in has proved itself.
+    pub(crate) fn ring_installed(
+        &mut self,
+        now_ns: u64,
+        gather: &Gather,
+        members: &NodeSet,
+        evidence: Evidence,
+        ctx: &Ctx,
+    ) {
+        self.hear_me = NodeSet::EMPTY;
+        for pos in 0..self.nodes.len() {
+            let other = &mut self.nodes[pos];
+            if members.contains(pos) {
+                other.until_ns = 0;
+                continue;
+            }
+            let tried = evidence.cause == Cause::Merge && ctx.nodes[pos].0 == evidence.peer;
+            let failed = gather.fail.contains(pos) && (gather.heard(pos) || tried);
+            if failed {
+                let calm_ns = other.until_ns.saturating_add(other.shut_out_ns.saturating_mul(8));
+                let again = other.shut_out_ns != 0 && now_ns < calm_ns;
+                let next_ns = if again { other.shut_out_ns * 2 } else { SHUT_OUT_NS };
+                other.shut_out_ns = next_ns.min(SHUT_OUT_MAX_NS);
+                other.until_ns = now_ns.saturating_add(other.shut_out_ns);
+            }
+        }
+    }
+
+    /// Whether `pos` may be told now why it is refused.
+    fn may_refuse(&mut self, now_ns: u64, pos: usize) -> bool {
+        let last = &mut self.nodes[pos].refused_ns;
+        let may = last.is_none_or(|last| now_ns >= last.saturating_add(REFUSE_INTERVAL_NS));
+        if may {
+            *last = Some(now_ns);
+        }
+        may
+    }
+}
+
+impl Totem {
+    /// Shows the ring to others, if there are nodes outside it.
+    pub(crate) fn send_probe(&mut self, now_ns: u64) {
+        let members = &self.ring.members;
+        if self.state != State::Operational || members.len() == self.ctx.nodes.len() {
+            return;
+        }
+        let probe = Probe {
+            compat: self.compat(),
+            ring: self.ring.ring,
+            members: members.set,
+            hears: self.others.hear_me,
+        };
+        self.others.hear_me = NodeSet::EMPTY;
+        let nodes = self.ctx.nodes.len();
+        self.ctx.counters.probes_sent += 1;
+        self.ctx.send_control(Dest::All, Lane::Data, |out| probe.emit(out, nodes));
+        let interval_ns = self.ctx.tuning.probe_interval_us * 1000;
+        let jitter_ns = self.ctx.random(interval_ns / 4);
+        self.ctx.after(Timer::Probe, now_ns, interval_ns + jitter_ns);
+    }
+
+    /// Another ring's representative shows itself.
+    pub(crate) fn on_probe(
+        &mut self,
+        now_ns: u64,
+        pos: usize,
+        frame: &[u8],
+    ) -> Result<(), WireError> {
+        if !self.compatible(now_ns, pos, &Probe::parse_compat(frame)?) {
+            return Ok(());
+        }
+        let probe = Probe::parse(frame, self.ctx.nodes.len())?;
+        let members = self.ring.members.set;
+        if self.state != State::Operational || members.contains(pos) {
+            return Ok(());
+        }
+        if self.others.is_shut_out(pos) {
+            // It has to prove that it can be heard, and that it hears.
+            let answer = Ping { about: PingAbout::Probe, answer: true, nonce: 0 };
+            let to = Dest::Node(self.ctx.nodes[pos]);
+            self.ctx.send_control(to, Lane::Data, |out| answer.emit(out));
+        }
+        if !self.others.admits(now_ns, pos, &probe.hears, &members) {
+            self.ctx.counters.joins_ignored += 1;
+            return Ok(());
+        }
+        let evidence = Evidence::of(Cause::Merge, self.ctx.nodes[pos].0);
+        let mut proc = members.union(&probe.members);
+        proc.insert(pos);
+        self.enter_gather(now_ns, evidence, proc, NodeSet::EMPTY);
+        Ok(())
+    }
+
+    /// Whether a peer's protocol and configuration go with ours; if not, it is told why.
+    pub(crate) fn compatible(&mut self, now_ns: u64, pos: usize, theirs: &Compat) -> bool {
+        let ours = self.compat();
+        let reason = if theirs.protocol_min > PROTOCOL || theirs.protocol_max < PROTOCOL {
+            Some((RefuseReason::Protocol, theirs.protocol_max.into(), PROTOCOL.into()))
+        } else if theirs.config_version < ours.config_version {
+            Some((RefuseReason::OlderConfig, theirs.config_version, ours.config_version))
+        } else if theirs.config_version > ours.config_version {
+            // We are the older one: it refuses us and says so.
+            self.ctx.counters.joins_ignored += 1;
+            return false;
+        } else if theirs.config_hash != ours.config_hash {
+            Some((RefuseReason::OtherConfig, theirs.config_hash, ours.config_hash))
+        } else {
+            None
+        };
+        let Some((reason, theirs, ours)) = reason else { return true };
+        self.ctx.counters.refused += 1;
+        if self.others.may_refuse(now_ns, pos) {
+            let node = self.ctx.nodes[pos];
+            let refuse = Refuse { reason, theirs, ours };
+            self.ctx.send_control(Dest::Node(node), Lane::Data, |out| refuse.emit(out));
+            let args = [node.0.into(), reason as u64, theirs, ours];
+            self.ctx.trace(Level::Warn, Code::Refused, &args);
+        }
+        false
+    }
+
+    /// A frame of a node that is not in the list (or of this very node).
+    pub(crate) fn refuse_unlisted(&mut self, now_ns: u64, from: NodeId) {
+        self.ctx.counters.refused += 1;
+        let last = self.others.strangers_ns;
+        if last.is_some_and(|last| now_ns < last.saturating_add(REFUSE_INTERVAL_NS)) {
+            return;
+        }
+        self.others.strangers_ns = Some(now_ns);
+        let reason = RefuseReason::Unlisted;
+        let refuse = Refuse { reason, theirs: from.0.into(), ours: self.ctx.nodes.len() as u64 };
+        if from != self.ctx.me {
+            self.ctx.send_control(Dest::Node(from), Lane::Data, |out| refuse.emit(out));
+        }
+        let args = [from.0.into(), reason as u64, refuse.theirs, refuse.ours];
+        self.ctx.trace(Level::Warn, Code::Refused, &args);
+    }
+
+    pub(crate) fn on_refuse(
+        &mut self,
+        now_ns: u64,
+        pos: usize,
+        frame: &[u8],
+    ) -> Result<(), WireError> {
+        let refuse = Refuse::parse(frame)?;
+        self.ctx.counters.refused_by_peers += 1;
+        if self.others.may_refuse(now_ns, pos) {
+            let node = self.ctx.nodes[pos].0.into();
+            let args = [node, refuse.reason as u64, refuse.theirs, refuse.ours];
+            self.ctx.trace(Level::Warn, Code::RefusedByPeer, &args);
+        }
+        Ok(())
+    }
+}

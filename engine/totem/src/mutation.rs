@@ -1,0 +1,25 @@
+//! Deliberate bugs, one at a time, that show whether a checker notices. Only with the feature
+//! `mutations`; without it every question is answered `false` by the compiler.
+
+/// A deliberate bug.
+#[cfg_attr(not(feature = "mutations"), allow(unreachable_pub, reason = "public with it"))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutation {
+    /// A safe frame is delivered after one rotation instead of two.
+    SkipStableCheck,
+    /// Safe frames are delivered like agreed ones.
+    SafeAsAgreed,
+    /// A gap is stepped over when later frames are here.
+    DeliverGap,
+    /// A node does not deliver every eighth frame of its own.
+    NoSelfDelivery,
+    /// Requests for retransmission are taken from the token and not answered.
+    ForgetRetransmit,
+    /// Every eighth frame is delivered twice.
+    DuplicateDeliver,
+    /// Recovered frames past the old ring's first gap are delivered only where the number is even at nodes
+    /// with an even number.
+    DeliverDifferentRecovered,
+    /// The next ring gets the number of the last one.
+    ReuseRingSeq,
+}

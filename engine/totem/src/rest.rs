@@ -1,0 +1,194 @@
+//! Keeping the token, resting, beacons, wishes. An idle ring is quiet, a lone sender needs no network hop.
+
+use wire::NodeId;
+use wire::beacon::{Answer, Beacon, Want};
+
+use crate::ctx::Ctx;
+use crate::ordering::Ordering;
+use crate::timers::Timer;
+use crate::{Dest, Lane};
+
+/// Beacons per timeout: two may be lost.
+const BEACONS: u64 = 3;
+
+impl Ordering {
+    /// After numbering: keep the token, let it rest, or pass it on.
+    pub(crate) fn conclude(&mut self, now_ns: u64, backlog: u64, ctx: &mut Ctx) {
+        self.settle();
+        let Some(held) = &mut self.held else { return };
+        let token = &held.token;
+        if self.members.is_alone() {
+            self.unsent = self.mine_last + 1;
+            held.resting = true;
+            self.deliver(ctx);
+            self.release();
+            if backlog > 0 {
+                ctx.timers.set(Timer::Hold, now_ns);
+            }
+            return;
+        }
+        let all_here = self.aru == token.seq && token.ranges.is_empty();
+        let may_keep = !self.recovering
+            && held.lone
+            && all_here
+            && backlog == 0
+            && self.wants.is_empty()
+            && self.safe_high <= self.stable
+            && self.mine_last == token.seq;
+        if may_keep && self.stable == token.seq {
+            if !held.resting {
+                held.resting = true;
+                self.rest(now_ns, ctx);
+            }
+        } else if may_keep
+            && held.keeping
+            && held.bytes > 0
+            && held.bytes < self.flow.global_bytes() / 2
+        {
+            held.resting = false;
+            self.send_rest(ctx);
+            let hold_ns = (ctx.tuning.hold_us_max * 1000).min(ctx.timeout_ns() / 4);
+            ctx.timers.set_earlier(Timer::Hold, now_ns.saturating_add(hold_ns));
+            ctx.timers.clear(Timer::Beacon);
+        } else {
+            let detour = self.next_detour(ctx);
+            self.depart(now_ns, detour, backlog, ctx);
+        }
+        self.deliver(ctx);
+        self.release();
+    }
+
+    /// Whom to send the token to out of turn: the one member that asked, unless several did or this
+    /// visit is a detour itself; then everybody gets his turn.
+    fn next_detour(&self, ctx: &Ctx) -> Option<NodeId> {
+        let held = self.held.as_ref()?;
+        let only = self.wants.first().filter(|_| self.wants.len() == 1)?;
+        let quiet = held.regular && held.token.ranges.is_empty() && self.safe_high <= self.stable;
+        ctx.nodes.get(only).copied().filter(|node| quiet && self.members.contains(*node))
+    }
+
+    fn rest(&mut self, now_ns: u64, ctx: &mut Ctx) {
+        ctx.counters.rests += 1;
+        ctx.timers.clear(Timer::Hold);
+        self.heard_ns.iter_mut().for_each(|heard| *heard = now_ns);
+        self.send_beacon(ctx, Dest::All, true);
+        ctx.after(Timer::Beacon, now_ns, self.beacon_interval_ns(ctx));
+    }
+
+    fn beacon_interval_ns(&self, ctx: &Ctx) -> u64 {
+        let per_node = ctx.tuning.rest_interval_per_node_us * 1000 * self.members.len() as u64;
+        (ctx.timeout_ns() / BEACONS).max(per_node)
+    }
+
+    /// How long a resting ring may be silent.
+    fn rest_timeout_ns(&self, ctx: &Ctx) -> u64 {
+        self.beacon_interval_ns(ctx) * BEACONS + ctx.timeout_ns() / BEACONS
+    }
+
+    pub(crate) fn send_beacon(&mut self, ctx: &mut Ctx, to: Dest, answer: bool) {
+        let Some(held) = &self.held else { return };
+        let beacon = Beacon {
+            ring: self.ring,
+            visit: held.token.visit,
+            seq: held.token.seq,
+            stable: self.stable,
+            answer,
+        };
+        ctx.counters.beacons_sent += 1;
+        ctx.send_control(to, Lane::Data, |out| beacon.emit(out));
+    }
+
+    /// The beacon timer: the member that has not answered for too long, if there is one.
+    pub(crate) fn fire_beacon(&mut self, now_ns: u64, ctx: &mut Ctx) -> Option<(NodeId, u64)> {
+        if !self.held.as_ref().is_some_and(|held| held.resting) || self.members.is_alone() {
+            return None;
+        }
+        let limit_ns = self.rest_timeout_ns(ctx);
+        let age_ns = |pos: usize| now_ns.saturating_sub(self.heard_ns[pos]);
+        let silent = self
+            .members
+            .set
+            .iter()
+            .filter(|pos| *pos != ctx.me_pos && age_ns(*pos) > limit_ns)
+            .max_by_key(|pos| age_ns(*pos));
+        if let Some(pos) = silent {
+            return Some((ctx.nodes[pos], age_ns(pos)));
+        }
+        self.send_beacon(ctx, Dest::All, true);
+        ctx.after(Timer::Beacon, now_ns, self.beacon_interval_ns(ctx));
+        None
+    }
+
+    /// A beacon of this ring.
+    pub(crate) fn on_beacon(
+        &mut self,
+        now_ns: u64,
+        from: NodeId,
+        beacon: &Beacon,
+        backlog: u64,
+        ctx: &mut Ctx,
+    ) {
+        if beacon.visit <= self.visit || self.held.is_some() || beacon.seq < self.aru {
+            return;
+        }
+        if self.kept.as_ref().is_some_and(|kept| beacon.visit >= kept.visit) {
+            self.drop_kept(ctx);
+        }
+        self.set_stable(beacon.stable);
+        self.holder = Some(from);
+        let wait_ns = self.rest_timeout_ns(ctx).max(ctx.timeout_ns());
+        ctx.after(Timer::TokenLoss, now_ns, wait_ns);
+        if beacon.answer {
+            let answer = Answer { ring: self.ring, visit: beacon.visit, aru: self.aru };
+            ctx.counters.answers_sent += 1;
+            ctx.send_control(Dest::Node(from), Lane::Data, |out| answer.emit(out));
+        }
+        self.deliver(ctx);
+        self.release();
+        if backlog > 0 {
+            self.ask_for_token(now_ns, ctx);
+        }
+    }
+
+    /// A member answered: it lives.
+    pub(crate) fn on_answer(&mut self, now_ns: u64, pos: usize) {
+        if let Some(heard) = self.heard_ns.get_mut(pos) {
+            *heard = now_ns;
+        }
+    }
+
+    /// There is something to send and the token rests elsewhere: wake it with one packet.
+    pub(crate) fn ask_for_token(&mut self, now_ns: u64, ctx: &mut Ctx) {
+        if ctx.timers.is_set(Timer::Want) {
+            return;
+        }
+        let Some(holder) = self.holder else { return };
+        let want = Want { ring: self.ring, node: ctx.me };
+        ctx.counters.wants_sent += 1;
+        ctx.send_control(Dest::Node(holder), Lane::Data, |out| want.emit(out));
+        // A lost wish is repeated well before anyone despairs.
+        ctx.after(Timer::Want, now_ns, (ctx.timeout_ns() / 8).min(5_000_000));
+    }
+
+    /// A member wants the token; `true` if it is here and should go.
+    pub(crate) fn on_want(&mut self, from: NodeId, want: &Want, ctx: &mut Ctx) -> bool {
+        let Some(pos) = ctx.pos(want.node).filter(|pos| self.members.set.contains(*pos)) else {
+            ctx.counters.malformed += 1;
+            return false;
+        };
+        if want.node == ctx.me {
+            return false;
+        }
+        if self.held.is_some() {
+            self.wants.insert(pos);
+            return true;
+        }
+        // The token went out of turn to somebody who keeps it: pass the wish on, once.
+        if from == want.node
+            && let Some(holder) = self.holder.filter(|holder| *holder != want.node)
+        {
+            ctx.send_control(Dest::Node(holder), Lane::Data, |out| want.emit(out));
+        }
+        false
+    }
+}

@@ -1,0 +1,87 @@
+//! How long the token takes for a rotation, and the timeout derived from it.
+
+use crate::TokenTimeout;
+
+/// Buckets per doubling of the rotation time: a bucket is 19 % wide.
+const PER_OCTAVE: u32 = 4;
+/// From 1 us (the first bucket also takes what is shorter) to 2^24 us.
+const BUCKETS: usize = 24 * PER_OCTAVE as usize;
+/// When this many rotations are in the histogram, all buckets are halved: old ones fade.
+const FADE_AT: u32 = 4096;
+/// Rotations that must have been seen before the timeout leaves its upper bound.
+const TRUST_AT: u32 = 64;
+/// The timeout is the 99.9th percentile times this ...
+const FACTOR: u64 = 6;
+/// ... plus this: a process of a busy machine waits several scheduler slices for its turn.
+const SLACK_US: u64 = 8_000;
+
+/// A fading histogram of rotation times.
+pub(crate) struct Rotation {
+    buckets: [u32; BUCKETS],
+    total: u32,
+    last_ns: u64,
+}
+
+impl Rotation {
+    pub(crate) fn new() -> Self {
+        Self { buckets: [0; BUCKETS], total: 0, last_ns: 0 }
+    }
+
+    pub(crate) fn record(&mut self, rotation_ns: u64) {
+        self.last_ns = rotation_ns;
+        self.buckets[Self::bucket(rotation_ns / 1000)] += 1;
+        self.total += 1;
+        if self.total >= FADE_AT {
+            self.total = 0;
+            for count in &mut self.buckets {
+                *count /= 2;
+                self.total += *count;
+            }
+        }
+    }
+
+    /// The last rotation, nanoseconds.
+    pub(crate) fn last_ns(&self) -> u64 {
+        self.last_ns
+    }
+
+    /// Upper bound of the bucket in which `per_mille` of the rotations end, microseconds.
+    pub(crate) fn percentile_us(&self, per_mille: u32) -> u64 {
+        let wanted = (u64::from(self.total) * u64::from(per_mille)).div_ceil(1000);
+        let mut seen = 0;
+        for (index, count) in self.buckets.iter().enumerate() {
+            seen += u64::from(*count);
+            if seen >= wanted && seen > 0 {
+                return Self::upper_us(index);
+            }
+        }
+        0
+    }
+
+    /// How long this node wants the ring to wait for progress.
+    pub(crate) fn timeout_us(&self, config: TokenTimeout) -> u64 {
+        match config {
+            TokenTimeout::Fixed { us } => us.max(1),
+            TokenTimeout::Auto { min_us, max_us } => {
+                let max_us = max_us.max(1);
+                if self.total < TRUST_AT {
+                    return max_us;
+                }
+                let derived = self.percentile_us(999) * FACTOR + SLACK_US;
+                derived.clamp(min_us.clamp(1, max_us), max_us)
+            }
+        }
+    }
+
+    fn bucket(us: u64) -> usize {
+        let us = us.max(1);
+        let octave = us.ilog2();
+        let fraction = (us << PER_OCTAVE.ilog2() >> octave) as u32 & (PER_OCTAVE - 1);
+        ((octave * PER_OCTAVE + fraction) as usize).min(BUCKETS - 1)
+    }
+
+    fn upper_us(bucket: usize) -> u64 {
+        let (octave, fraction) = (bucket as u64 / 4, bucket as u64 % 4);
+        ((fraction + 5) << octave).div_ceil(4)
+    }
+}

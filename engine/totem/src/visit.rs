@@ -1,0 +1,378 @@
+//! A visit of the token: answer, number, settle, pass on (Amir et al. 1995 sec. 3.2; Babay and Amir 2016).
+
+use frame::{Frame, FrameMut};
+use wire::Kind;
+use wire::NodeId;
+use wire::data::{DATA_HEADER_BYTES, DataHeader, FLAG_HELD};
+use wire::token::{Facts, Ranges, Token};
+
+use crate::ctx::Ctx;
+use crate::ordering::Ordering;
+use crate::timers::Timer;
+use crate::window::Slot;
+use crate::{Dest, Lane, Mutation};
+
+/// The token is sent again so often before the ring is given up.
+const RETRANSMITS: u64 = 4;
+/// How long after an empty pool the next attempt to send the token is made.
+const RETRY_NS: u64 = 1_000_000;
+/// A member that stops `aru` for this many timeouts receives nothing.
+const STUCK_TIMEOUTS: u64 = 8;
+
+/// The token while it is here.
+pub(crate) struct Held {
+    pub(crate) token: Token,
+    /// Whether this is the member's turn.
+    pub(crate) regular: bool,
+    /// Nobody else numbered a frame since my last visit.
+    pub(crate) lone: bool,
+    /// Bytes numbered in this visit.
+    pub(crate) bytes: u64,
+    /// Whether frames are numbered with the intent to keep the token.
+    pub(crate) keeping: bool,
+    /// The token came to rest: all is stable.
+    pub(crate) resting: bool,
+}
+
+/// A copy of the token sent on, until the successor shows progress.
+pub(crate) struct Kept {
+    pub(crate) to: NodeId,
+    pub(crate) visit: u64,
+    pub(crate) frame: Frame,
+}
+
+/// Where frames to be numbered come from.
+pub(crate) trait Feed {
+    /// Bytes waiting, zero if and only if `next` gives nothing.
+    fn backlog_bytes(&self) -> u64;
+    /// The next frame (header room first) and its flags.
+    fn next(&mut self, room: usize) -> Option<(FrameMut, u8)>;
+}
+
+impl Ordering {
+    /// Whether a received token may be used.
+    pub(crate) fn accepts(
+        &mut self,
+        now_ns: u64,
+        from: NodeId,
+        token: &Token,
+        ctx: &mut Ctx,
+    ) -> bool {
+        if token.visit <= self.visit {
+            ctx.counters.tokens_old += 1;
+            if self.held.is_some() {
+                // My predecessor does not know that the token arrived.
+                self.send_beacon(ctx, Dest::Node(from), false);
+            }
+            return false;
+        }
+        let base = self.window.base().max(token.stable.min(self.aru));
+        let impossible = self.held.is_some()
+            || token.seq < self.high
+            || token.seq - base > self.window.capacity()
+            || !self.members.contains(token.regular_next)
+            || token.visit - self.visit > u64::from(u32::MAX) / 4;
+        if impossible {
+            ctx.counters.tokens_refused += 1;
+            return false;
+        }
+        self.alive(now_ns, ctx);
+        true
+    }
+
+    /// The token arrives: take over what it knows, answer what we can.
+    pub(crate) fn arrive(&mut self, now_ns: u64, mut token: Token, ctx: &mut Ctx) {
+        let regular = !token.detour;
+        ctx.counters.token_visits += 1;
+        ctx.counters.detours += u64::from(!regular);
+        ctx.timers.clear(Timer::TokenLoss);
+        ctx.timers.clear(Timer::Want);
+        self.drop_kept(ctx);
+        self.visit = token.visit;
+        self.holder = None;
+        self.token_first = false;
+        self.high = self.high.max(token.seq);
+        self.set_stable(token.stable);
+        if regular {
+            self.begin_rotation(now_ns, &mut token, ctx);
+        }
+        self.answer_ranges(&mut token, ctx);
+        let lone = !regular || token.seq == self.departed_seq;
+        self.held = Some(Held { token, regular, lone, bytes: 0, keeping: false, resting: false });
+        self.deliver(ctx);
+    }
+
+    fn begin_rotation(&mut self, now_ns: u64, token: &mut Token, ctx: &mut Ctx) {
+        let rotation_ns = now_ns.saturating_sub(self.regular_ns[0]);
+        token.in_flight = token.in_flight.saturating_sub(self.mine_in_flight);
+        if self.regular_ns[0] != 0 {
+            ctx.counters.token_rotations += 1;
+            ctx.counters.token_rotation_ns += rotation_ns;
+            ctx.rotation.record(rotation_ns);
+            self.flow.adapt(token, self.mine_in_flight, rotation_ns, ctx.timeout_ns());
+        }
+        self.mine_in_flight = 0;
+        self.regular_ns = [now_ns, self.regular_ns[0]];
+        if self.members.am_representative() {
+            token.in_force = token.collecting;
+            token.collecting = Facts::NONE;
+        }
+        ctx.set_timeout_us(token.in_force.timeout_us);
+    }
+
+    /// Sends what others miss and we have; the rest stays in the list.
+    fn answer_ranges(&mut self, token: &mut Token, ctx: &mut Ctx) {
+        if token.ranges.is_empty() {
+            return;
+        }
+        let asked = core::mem::replace(&mut token.ranges, Ranges::NONE);
+        if ctx.mutated(Mutation::ForgetRetransmit) {
+            return;
+        }
+        let mut budget = self.flow.personal_bytes() as usize;
+        for (from, to) in asked.as_slice() {
+            // What was released here is everywhere: nobody misses it any more.
+            let mut seq = (*from).max(self.window.base() + 1);
+            while seq <= *to && budget > 0 {
+                match self.window.get(seq) {
+                    Some(slot) => {
+                        budget = budget.saturating_sub(slot.frame.len());
+                        ctx.counters.retransmissions += 1;
+                        ctx.send(Dest::All, Lane::Data, slot.frame.clone());
+                    }
+                    None => token.ranges.add(seq, seq),
+                }
+                seq += 1;
+            }
+            if seq <= *to {
+                token.ranges.add(seq, *to);
+            }
+        }
+    }
+
+    /// Numbers what the feed has, as far as the windows allow. Needs the token.
+    pub(crate) fn number(&mut self, ctx: &mut Ctx, feed: &mut impl Feed) {
+        let alone = self.members.is_alone();
+        let Some(held) = &mut self.held else { return };
+        let free = ctx.free_bytes;
+        let mut allowed = self.flow.allowed(&held.token, free);
+        if held.resting || held.keeping {
+            allowed = allowed.min((self.flow.global_bytes() / 2).saturating_sub(held.bytes));
+        }
+        if alone {
+            allowed = self.flow.personal_bytes().min(free);
+        }
+        // Nobody has asked for the token, nothing forces it on: what is sent now says that I keep it.
+        held.keeping = held.lone
+            && !self.recovering
+            && !alone
+            && self.wants.is_empty()
+            && held.token.ranges.is_empty();
+        let frames = self.window.capacity() / 2;
+        let mut bytes = 0;
+        while bytes < allowed && held.token.seq - self.stable < frames {
+            let Some((frame, flags)) = feed.next(ctx.payload_bytes_max) else { break };
+            let flags = flags | if held.keeping { FLAG_HELD } else { 0 };
+            let len = frame.len() as u64;
+            if frame.len() < DATA_HEADER_BYTES
+                || frame.len() > DATA_HEADER_BYTES + wire::data::PAYLOAD_BYTES_LIMIT
+            {
+                ctx.counters.malformed += 1;
+                continue;
+            }
+            bytes += len;
+            held.token.seq += 1;
+            let seq = held.token.seq;
+            let header = DataHeader {
+                kind: Kind::Data as u8,
+                flags,
+                payload_len: ((len as usize - DATA_HEADER_BYTES) as u16).into(),
+                origin: ctx.me.0.into(),
+                ring_seq: self.ring.seq.into(),
+                ring_rep: self.ring.rep.0.into(),
+                round: (held.token.visit as u32).into(),
+                seq: seq.into(),
+                prev: self.mine_last.into(),
+            };
+            self.mine_last = seq;
+            let slot = numbered(frame, &header, ctx.me);
+            if flags & wire::data::FLAG_SAFE != 0 {
+                self.safe_high = seq;
+            }
+            self.window.insert(seq, slot);
+            self.high = seq;
+            if self.aru + 1 == seq {
+                self.aru = seq;
+            }
+            ctx.counters.frames_sent += 1;
+            ctx.counters.payload_bytes_sent += len - DATA_HEADER_BYTES as u64;
+        }
+        held.bytes += bytes;
+        if !alone {
+            held.token.in_flight += bytes;
+            self.mine_in_flight += bytes;
+        }
+    }
+
+    /// The aru rule (Amir et al. 1995 sec. 3.2): lower it to mine; raise it only on my turn, if I lowered it or
+    /// nobody did. Then what is stable: twice in a row the aru I send on covers it.
+    pub(crate) fn settle(&mut self) {
+        let Some(held) = &mut self.held else { return };
+        let token = &mut held.token;
+        let me = self.members.me();
+        if self.aru < token.aru {
+            token.aru = self.aru;
+            token.aru_setter = Some(me);
+        } else if held.regular && token.aru_setter.is_none_or(|setter| setter == me) {
+            token.aru = self.aru;
+            token.aru_setter = (token.aru != token.seq).then_some(me);
+        }
+        if held.regular {
+            let stable = token.aru.min(self.aru_sent);
+            self.set_stable(stable);
+        }
+        if self.members.is_alone() {
+            self.stable = self.aru;
+        }
+    }
+
+    /// Lets the token go: to the next member in turn, or out of turn to `detour`.
+    pub(crate) fn depart(
+        &mut self,
+        now_ns: u64,
+        detour: Option<NodeId>,
+        backlog: u64,
+        ctx: &mut Ctx,
+    ) {
+        self.settle();
+        let Some(mut held) = self.held.take() else { return };
+        let token = &mut held.token;
+        let mut next = *token;
+        let gaps = self.add_gaps(&mut next);
+        next.stable = self.stable.max(next.stable);
+        if held.regular {
+            next.regular_next = self.members.successor();
+            let facts = &mut next.collecting;
+            facts.credit = facts.credit.min(ctx.free_bytes);
+            facts.backlog = facts.backlog.saturating_add(backlog);
+            facts.timeout_us = facts.timeout_us.max(ctx.wanted_timeout_us() as u32);
+            facts.senders += u16::from(backlog > 0 || held.bytes > 0);
+            facts.losers += u16::from(gaps);
+        }
+        let to = detour.filter(|node| *node != next.regular_next);
+        next.detour = to.is_some();
+        let to = to.unwrap_or(next.regular_next);
+        next.visit += 1;
+        let Some(frame) = ctx.control(|out| next.emit(out)) else {
+            // No slot, not even a spare one: keep the token and try again shortly.
+            self.held = Some(held);
+            ctx.after(Timer::Hold, now_ns, RETRY_NS);
+            return;
+        };
+        self.send_early(ctx);
+        ctx.send(Dest::Node(to), Lane::Token, frame.clone());
+        self.send_rest(ctx);
+        if held.regular {
+            self.aru_sent = next.aru;
+            self.prev_token_seq = next.seq;
+            self.watch_stuck(now_ns, &next, ctx);
+        }
+        self.departed_seq = next.seq;
+        self.wants = wire::NodeSet::EMPTY;
+        self.holder = next.detour.then_some(to);
+        self.kept = Some(Kept { to, visit: next.visit, frame });
+        ctx.timers.clear(Timer::Hold);
+        ctx.timers.clear(Timer::Beacon);
+        ctx.after(Timer::TokenRetransmit, now_ns, ctx.timeout_ns() / (RETRANSMITS + 1));
+        ctx.after(Timer::TokenLoss, now_ns, ctx.timeout_ns());
+    }
+
+    /// Asks for what I miss, but only what was sent for certain: numbers of the previous round. What is newer may
+    /// not have left its sender yet.
+    fn add_gaps(&self, token: &mut Token) -> bool {
+        let to = self.prev_token_seq.min(token.seq);
+        if self.aru >= to {
+            return false;
+        }
+        let mut any = false;
+        self.window.ranges(self.aru + 1, to, false, |from, to| {
+            any = true;
+            token.ranges.add(from, to);
+            !token.ranges.is_full()
+        });
+        any
+    }
+
+    /// Sends numbered frames until only the accelerated window is left: they go before the token.
+    fn send_early(&mut self, ctx: &mut Ctx) {
+        let mut late = ctx.tuning.accelerated_window_bytes as usize;
+        let mut first_late = self.mine_last + 1;
+        while first_late > self.unsent {
+            let Some(slot) = self.window.get(first_late - 1) else { break };
+            if slot.frame.len() > late {
+                break;
+            }
+            late -= slot.frame.len();
+            first_late -= 1;
+        }
+        self.send_until(first_late, ctx);
+    }
+
+    /// Sends every numbered frame that is left.
+    pub(crate) fn send_rest(&mut self, ctx: &mut Ctx) {
+        self.send_until(self.mine_last + 1, ctx);
+    }
+
+    fn send_until(&mut self, end: u64, ctx: &mut Ctx) {
+        for seq in self.unsent..end {
+            if let Some(slot) = self.window.get(seq)
+                && slot.origin == ctx.me
+                && !self.members.is_alone()
+            {
+                ctx.send(Dest::All, Lane::Data, slot.frame.clone());
+            }
+        }
+        self.unsent = self.unsent.max(end);
+    }
+
+    /// Notes since when one member stops the ring's `aru`.
+    fn watch_stuck(&mut self, now_ns: u64, token: &Token, ctx: &Ctx) {
+        self.stuck = match (token.aru_setter, self.stuck) {
+            (Some(setter), Some((who, aru, since)))
+                if setter == who && aru == token.aru && setter != ctx.me =>
+            {
+                Some((who, aru, since))
+            }
+            (Some(setter), _) if setter != ctx.me => Some((setter, token.aru, now_ns)),
+            _ => None,
+        };
+    }
+
+    /// The member that has received nothing for too long, if there is one.
+    pub(crate) fn not_receiving(&self, now_ns: u64, ctx: &Ctx) -> Option<(NodeId, u64)> {
+        let (who, _, since_ns) = self.stuck?;
+        let limit_ns = ctx.timeout_ns().saturating_mul(STUCK_TIMEOUTS);
+        let age_ns = now_ns.saturating_sub(since_ns);
+        (age_ns > limit_ns).then_some((who, age_ns))
+    }
+
+    /// The successor has shown no progress: send the same token again.
+    pub(crate) fn retransmit_token(&mut self, now_ns: u64, ctx: &mut Ctx) {
+        let Some(kept) = &self.kept else { return };
+        ctx.counters.token_retransmits += 1;
+        ctx.send(Dest::Node(kept.to), Lane::Token, kept.frame.clone());
+        ctx.after(Timer::TokenRetransmit, now_ns, ctx.timeout_ns() / (RETRANSMITS + 1));
+    }
+
+    pub(crate) fn drop_kept(&mut self, ctx: &mut Ctx) {
+        if self.kept.take().is_some() {
+            ctx.timers.clear(Timer::TokenRetransmit);
+        }
+    }
+}
+
+/// A frame with its header in place: from here on it never changes.
+fn numbered(mut frame: FrameMut, header: &DataHeader, me: NodeId) -> Slot {
+    header.emit(&mut frame);
+    Slot { frame: frame.freeze(), origin: me, flags: header.flags }
+}

@@ -1,0 +1,146 @@
+//! What must hold of everything that was delivered (Moser et al. 1994, sec. 3).
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use totem::ConfigurationKind;
+use wire::RingId;
+
+use super::{Net, Told};
+
+/// One problem, as text.
+pub type Problem = String;
+
+/// Checks all histories; gives the first problem found.
+pub fn check(net: &Net) -> Result<(), Problem> {
+    let histories = net.histories();
+    let mut frames: HashMap<(RingId, u64), (u32, Vec<u8>)> = HashMap::new();
+    for (id, told) in &histories {
+        one_history(*id, told, &mut frames)?;
+    }
+    same_between_views(&histories)?;
+    views_agree(&histories)
+}
+
+fn one_history(
+    id: u32,
+    told: &[Told],
+    frames: &mut HashMap<(RingId, u64), (u32, Vec<u8>)>,
+) -> Result<(), Problem> {
+    let mut seen = HashSet::new();
+    let mut last: BTreeMap<RingId, u64> = BTreeMap::new();
+    let mut regular: Option<(RingId, Vec<u32>)> = None;
+    let mut transitional: Option<Vec<u32>> = None;
+    let mut last_ring_seq = 0;
+    for item in told {
+        match item {
+            Told::Message { ring, seq, origin, body, transitional: in_transit } => {
+                if !seen.insert(body.clone()) {
+                    return Err(format!("node {id}: {ring} {seq} delivered twice"));
+                }
+                let known = frames.entry((*ring, *seq)).or_insert((*origin, body.clone()));
+                if *known != (*origin, body.clone()) {
+                    return Err(format!("node {id}: {ring} {seq} differs from another node's"));
+                }
+                let before = last.insert(*ring, *seq).unwrap_or(0);
+                if before >= *seq {
+                    return Err(format!("node {id}: {ring} {seq} after {before}"));
+                }
+                // In the regular configuration only Recovery's own frames are passed over silently.
+                if !in_transit && before != 0 && before + 1 != *seq {
+                    return Err(format!("node {id}: {ring} gap {before}..{seq}"));
+                }
+                let Some((in_force, members)) = &regular else {
+                    return Err(format!("node {id}: {ring} {seq} before any configuration"));
+                };
+                if in_force != ring || !members.contains(origin) {
+                    return Err(format!("node {id}: {ring} {seq} of {origin} in {in_force}"));
+                }
+                if transitional.is_some() != *in_transit {
+                    return Err(format!("node {id}: {ring} {seq} wrong kind of configuration"));
+                }
+            }
+            Told::Configuration { kind: ConfigurationKind::Transitional, members, .. } => {
+                if transitional.replace(members.clone()).is_some() {
+                    return Err(format!("node {id}: two transitional configurations in a row"));
+                }
+                if !members.contains(&id) {
+                    return Err(format!("node {id}: not in its transitional configuration"));
+                }
+            }
+            Told::Configuration { kind: ConfigurationKind::Regular, ring, members } => {
+                if ring.seq <= last_ring_seq || !members.contains(&id) {
+                    return Err(format!("node {id}: ring {ring} after {last_ring_seq}"));
+                }
+                if regular.is_some() && transitional.is_none() {
+                    return Err(format!("node {id}: no transitional configuration before {ring}"));
+                }
+                last_ring_seq = ring.seq;
+                transitional = None;
+                regular = Some((*ring, members.clone()));
+            }
+        }
+    }
+    Ok(())
+}
+
+type Stretch = Vec<Vec<u8>>;
+
+/// Nodes that go together from one configuration to the next delivered the same in between.
+fn same_between_views(histories: &[(u32, &[Told])]) -> Result<(), Problem> {
+    // (from, to) -> what was delivered between; a transitional configuration is named by its members.
+    type Key = (String, String);
+    let mut stretches: HashMap<Key, (u32, Stretch)> = HashMap::new();
+    for (id, told) in histories {
+        let mut from = String::new();
+        let mut between = Vec::new();
+        let mut regular = None;
+        for item in *told {
+            match item {
+                Told::Message { body, .. } => between.push(body.clone()),
+                Told::Configuration { kind, ring, members } => {
+                    let name = match kind {
+                        ConfigurationKind::Regular => format!("{ring}"),
+                        ConfigurationKind::Transitional => {
+                            format!("{regular:?} to {ring} {members:?}")
+                        }
+                    };
+                    if *kind == ConfigurationKind::Regular {
+                        regular = Some(*ring);
+                    }
+                    let key = (from.clone(), name.clone());
+                    let mine = std::mem::take(&mut between);
+                    // A first configuration follows nothing.
+                    if !from.is_empty() {
+                        let (other, theirs) =
+                            stretches.entry(key).or_insert_with(|| (*id, mine.clone()));
+                        if *theirs != mine {
+                            return Err(format!(
+                                "nodes {other} and {id} delivered {} and {} frames from {from} to {name}",
+                                theirs.len(),
+                                mine.len()
+                            ));
+                        }
+                    }
+                    from = name;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A ring has the same members everywhere.
+fn views_agree(histories: &[(u32, &[Told])]) -> Result<(), Problem> {
+    let mut rings: HashMap<RingId, Vec<u32>> = HashMap::new();
+    for (id, told) in histories {
+        for item in *told {
+            if let Told::Configuration { kind: ConfigurationKind::Regular, ring, members } = item {
+                let known = rings.entry(*ring).or_insert_with(|| members.clone());
+                if known != members {
+                    return Err(format!("node {id}: ring {ring} has other members elsewhere"));
+                }
+            }
+        }
+    }
+    Ok(())
+}
