@@ -3,9 +3,19 @@
 //! A transport knows addresses and queues, no protocol. The engine calls it from one thread only:
 //! [`Transport::send`] any number of times, [`Transport::flush`] once, then [`Transport::poll`] until nothing is
 //! left, and [`Transport::wait`] when the idle strategy says so.
+//!
+//! Besides the trait there are a network in memory ([`memory`]), wrappers that lose ([`lossy`]) or
+//! record ([`pcap`]) what passes through any transport, and, with the feature `conformance`, the suite
+//! that every implementation must pass.
 #![forbid(unsafe_code)]
 
 use frame::FrameMut;
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
+pub mod lossy;
+pub mod memory;
+pub mod pcap;
 
 /// Which of a node's two receive queues (sockets, queue pairs) a datagram belongs to. They are kept
 /// apart so that the engine can choose which to read first.
@@ -72,6 +82,25 @@ pub struct Caps {
     pub burst_bytes: usize,
     /// Whether [`Dest::All`] is one send (else the transport repeats it for every peer).
     pub multicast: bool,
+}
+
+impl Caps {
+    /// Whether a burst keeps the limits.
+    ///
+    /// # Errors
+    /// [`SendError::TooBig`] if not.
+    pub fn check(&self, queue: Queue, bytes: usize, segment_bytes: usize) -> Result<(), SendError> {
+        let datagram = segment_bytes.min(bytes);
+        let fits = match queue {
+            Queue::Token => bytes == datagram && bytes <= self.token_bytes,
+            Queue::Data => {
+                datagram <= self.datagram_bytes
+                    && bytes <= self.burst_bytes
+                    && bytes.div_ceil(segment_bytes.max(1)) <= self.burst_segments
+            }
+        };
+        if fits { Ok(()) } else { Err(SendError::TooBig { bytes, segment_bytes }) }
+    }
 }
 
 /// Why a burst was not taken. Datagrams may be lost anyway, so callers count and go on.

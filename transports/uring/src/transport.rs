@@ -92,6 +92,7 @@ impl UdpTransport {
     /// See [`Error`]: every variant says what was tried and what to change.
     pub fn new(config: Config, pool: Pool) -> Result<Self, Error> {
         config.check().map_err(Error::Config)?;
+        let config = within_pool(config, &pool);
         for (class, name) in [(Class::Large, "large"), (Class::Small, "small")] {
             let (have, need) = (pool.slot_bytes(class), DATAGRAM_BYTES_MIN + HEADROOM_BYTES);
             if have < need {
@@ -302,19 +303,6 @@ impl UdpTransport {
         true
     }
 
-    fn check_burst(&self, queue: Queue, bytes: usize, segment_bytes: usize) -> Option<SendError> {
-        let datagram = segment_bytes.min(bytes);
-        let limit = match queue {
-            Queue::Token => self.caps.token_bytes,
-            Queue::Data => self.caps.datagram_bytes,
-        };
-        let fits = datagram <= limit
-            && bytes <= self.caps.burst_bytes
-            && bytes.div_ceil(segment_bytes) <= self.caps.burst_segments
-            && (queue == Queue::Data || bytes == datagram);
-        (!fits).then_some(SendError::TooBig { bytes, segment_bytes })
-    }
-
     fn route(&self, queue: Queue, peer: u16) -> Route {
         let peers = self.config.peers.len() as u32;
         let (file, base) = match queue {
@@ -326,9 +314,7 @@ impl UdpTransport {
 
     fn send_to(&mut self, to: Dest, queue: Queue, burst: Burst) -> Result<(), SendError> {
         let (bytes, segment_bytes) = (burst.bytes.len(), burst.segment_bytes.max(1));
-        if let Some(e) = self.check_burst(queue, bytes, segment_bytes) {
-            return Err(e);
-        }
+        self.caps.check(queue, bytes, segment_bytes)?;
         let segment_bytes = segment_bytes.min(bytes);
         let peers = self.config.peers.len() as u16;
         let all = 0..peers;
@@ -377,6 +363,19 @@ impl UdpTransport {
             self.counters.mtu_fell += 1;
         }
     }
+}
+
+/// Lends the kernel at most half of a small pool, so that there is always something to send from.
+fn within_pool(mut config: Config, pool: &Pool) -> Config {
+    let stats = pool.stats();
+    let half = |total: u32, wanted: u16| {
+        // The greatest power of two up to half of the slots.
+        let most = (total / 2).max(1).min(u32::from(u16::MAX));
+        wanted.min(1 << most.ilog2())
+    };
+    config.data_buffers = half(stats.large_total, config.data_buffers);
+    config.token_buffers = half(stats.small_total, config.token_buffers);
+    config
 }
 
 impl Transport for UdpTransport {
