@@ -36,7 +36,7 @@
 compile_error!("sealed memfds and 64-bit indices: Linux on a 64-bit processor only");
 
 pub mod bell;
-//pub mod broadcast;
+pub mod broadcast;
 mod bytes;
 pub mod file;
 mod shared;
