@@ -121,22 +121,20 @@ impl<T: Transport> Lossy<T> {
             let len = segment.min(burst.bytes.len() - clean);
             let lost = self.chance(self.faults.drop_ppm);
             let late = !lost && self.chance(self.faults.reorder_ppm);
-            let twice = !lost && self.chance(self.faults.duplicate_ppm);
-            if twice && let Some(copy) = self.copy(&burst.bytes[clean..clean + len]) {
-                self.counters.duplicated += 1;
-                self.ready.push_back(received(queue, copy));
-            }
+            let twice = !lost && !late && self.chance(self.faults.duplicate_ppm);
             if !lost && !late {
                 clean += len;
+                if twice && let Some(copy) = self.copy(&burst.bytes[clean - len..clean]) {
+                    self.counters.duplicated += 1;
+                    self.pass_clean(queue, &mut burst, clean);
+                    self.ready.push_back(received(queue, copy));
+                    clean = 0;
+                }
                 continue;
             }
-            if clean > 0 {
-                let bytes = burst.bytes.split_to(clean);
-                let burst = Burst { bytes, segment_bytes: burst.segment_bytes };
-                self.ready.push_back(Event::Received { queue, burst });
-            }
-            let hit = burst.bytes.split_to(len);
+            self.pass_clean(queue, &mut burst, clean);
             clean = 0;
+            let hit = burst.bytes.split_to(len);
             if lost {
                 self.counters.dropped += 1;
             } else {
@@ -149,6 +147,15 @@ impl<T: Transport> Lossy<T> {
         }
         while self.held.len() > HELD_MAX {
             self.release();
+        }
+    }
+
+    /// Passes the first `len` bytes of a burst on.
+    fn pass_clean(&mut self, queue: Queue, burst: &mut Burst, len: usize) {
+        if len > 0 {
+            let bytes = burst.bytes.split_to(len);
+            let burst = Burst { bytes, segment_bytes: burst.segment_bytes };
+            self.ready.push_back(Event::Received { queue, burst });
         }
     }
 

@@ -43,6 +43,9 @@ pub struct Config {
     pub multicast: Option<Multicast>,
     /// Upper limit of a datagram's payload in bytes; the path MTU may lower it further.
     pub datagram_bytes_max: usize,
+    /// Let the kernel segment and merge bursts (GSO, GRO). Off only to compare, or where a card's
+    /// driver gets it wrong.
+    pub offload: bool,
     /// Wanted receive buffer of the data sockets, in bytes as `setsockopt` counts them.
     pub receive_buffer_bytes: usize,
     /// Wanted send buffer of the data socket, in bytes.
@@ -68,6 +71,7 @@ impl Config {
             peers,
             multicast: None,
             datagram_bytes_max: Self::DATAGRAM_BYTES_DEFAULT,
+            offload: true,
             receive_buffer_bytes: 4 << 20,
             send_buffer_bytes: 4 << 20,
             data_buffers: 64,

@@ -1,7 +1,7 @@
 //! The sockets of a node: token, data, and the group's.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::time::Duration;
 
 use libc::{IPPROTO_IP, IPPROTO_IPV6, SOL_UDP};
@@ -45,7 +45,7 @@ impl Sockets {
         let data = unicast("data", me.data)?;
         buffers("data", &data, config, warnings);
         buffers("token", &token, config, warnings);
-        let gso = offload(&data, warnings);
+        let gso = config.offload && offload(&data, warnings);
         let group = config.multicast.as_ref().and_then(|m| {
             join(config, m, me.data, &data)
                 .map_err(|reason| {
@@ -55,7 +55,9 @@ impl Sockets {
         });
         if let Some(group) = &group {
             buffers("multicast", &group.socket, config, warnings);
-            let _ = sockopt::set_int(&group.socket, SOL_UDP, libc::UDP_GRO, 1);
+            if config.offload {
+                let _ = sockopt::set_int(&group.socket, SOL_UDP, libc::UDP_GRO, 1);
+            }
         }
         let mut sockets = Self { token, data, group, gso, datagram_bytes: 0 };
         let room = sockets.path_mtu(config).saturating_sub(header_bytes(me.data.ip()));
@@ -179,7 +181,7 @@ fn join(config: &Config, m: &Multicast, me: SocketAddr, data: &Socket) -> Result
             .map_err(|e| format!("no interface {name}: {e}"))?,
         None => sockopt::interface_of(me.ip()).map_err(|e| e.to_string())?,
     };
-    let address = SocketAddr::new(m.group, m.port);
+    let address = scoped(m.group, m.port, index);
     self_test(m, me, index)?;
     prepare_sender(data, m, index)?;
     let socket = receiver(address, index)?;
@@ -187,6 +189,14 @@ fn join(config: &Config, m: &Multicast, me: SocketAddr, data: &Socket) -> Result
     // before they wake anybody.
     let _ = socket.attach_filter(&not_from(config.peers[config.me as usize].data));
     Ok(Group { socket, address, interface: index })
+}
+
+/// A group's address; an IPv6 one names the interface, which link-local groups need.
+fn scoped(group: IpAddr, port: u16, index: u32) -> SocketAddr {
+    match group {
+        IpAddr::V4(_) => SocketAddr::new(group, port),
+        IpAddr::V6(group) => SocketAddrV6::new(group, port, 0, index).into(),
+    }
 }
 
 /// Sets where and how far a socket's multicasts go, and that nodes on this host hear them too.
@@ -231,14 +241,14 @@ fn receiver(address: SocketAddr, index: u32) -> Result<Socket, String> {
 /// Sends one multicast that cannot leave the host (TTL 0) and expects it back, on a port of its own.
 fn self_test(m: &Multicast, me: SocketAddr, index: u32) -> Result<(), String> {
     let at = |step: &'static str| move |e: io::Error| format!("{step}: {e}");
-    let receiver = receiver(SocketAddr::new(m.group, 0), index)?;
+    let receiver = receiver(scoped(m.group, 0, index), index)?;
     let port =
         receiver.local_addr().map_err(at("read the port"))?.as_socket().map_or(0, |a| a.port());
     let sender = new_socket(m.group.is_ipv4()).map_err(at("make a socket"))?;
     sender.bind(&SocketAddr::new(me.ip(), 0).into()).map_err(at("bind"))?;
     prepare_sender(&sender, &Multicast { hops: 0, ..m.clone() }, index)?;
     let nonce = std::process::id().to_le_bytes();
-    let to = SockAddr::from(SocketAddr::new(m.group, port));
+    let to = SockAddr::from(scoped(m.group, port, index));
     sender.send_to(&nonce, &to).map_err(at("send to the group"))?;
     let receiver = UdpSocket::from(receiver);
     receiver.set_nonblocking(false).map_err(at("wait"))?;

@@ -179,11 +179,34 @@ fn assert_all_slots_home(pool: &Pool, what: &str) {
 }
 
 /// Makes a test of every rule for one implementation: `conformance!(name, lab)`, where `lab` is an
-/// expression of a type that implements [`Lab`](crate::conformance::Lab).
+/// expression of a type that implements [`Lab`](crate::conformance::Lab). [`conformance_in_turn!`](
+/// crate::conformance_in_turn) runs them in one test.
 #[macro_export]
 macro_rules! conformance {
     ($name:ident, $lab:expr) => {
-        $crate::conformance!(@rules $name, $lab;
+        mod $name {
+            #[allow(unused_imports)]
+            use super::*;
+            $crate::each_conformance_rule!(test_of, $lab);
+        }
+    };
+}
+
+/// Runs every rule on one lab, printing each one's name: for labs that are dear to make or that not
+/// every host can make.
+#[macro_export]
+macro_rules! conformance_in_turn {
+    ($lab:expr) => {
+        $crate::each_conformance_rule!(run, $lab);
+    };
+}
+
+/// The list of all rules.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! each_conformance_rule {
+    ($what:ident, $lab:expr) => {
+        $crate::each_conformance_rule!(@ $what, $lab;
             delivers_to_one_peer, keeps_bursts_intact, keeps_queues_apart, prefers_a_queue,
             reaches_all_others, tells_of_absent_peers, an_absent_peer_harms_no_other,
             refuses_what_is_too_big, refuses_when_full, reports_its_limits,
@@ -191,16 +214,18 @@ macro_rules! conformance {
             budget_is_kept, survives_an_empty_pool, floods_without_leaks, gives_everything_back,
             counts_what_it_does);
     };
-    (@rules $name:ident, $lab:expr; $($rule:ident),* $(,)?) => {
-        mod $name {
-            #[allow(unused_imports)]
-            use super::*;
-            $(
-                #[test]
-                fn $rule() {
-                    $crate::conformance::$rule(&$lab);
-                }
-            )*
-        }
+    (@ test_of, $lab:expr; $($rule:ident),*) => {
+        $(
+            #[test]
+            fn $rule() {
+                $crate::conformance::$rule(&$lab);
+            }
+        )*
+    };
+    (@ run, $lab:expr; $($rule:ident),*) => {
+        $(
+            println!("rule {}", stringify!($rule));
+            $crate::conformance::$rule(&$lab);
+        )*
     };
 }
