@@ -1,0 +1,105 @@
+//! What goes into a node and what comes out.
+
+use alloc::vec::Vec;
+
+use frame::FrameMut;
+use groups::GroupHandle;
+use totem::{Dest, Lane};
+use wire::NodeId;
+use wire::trace::Trace;
+
+/// What happened.
+#[derive(Debug)]
+pub enum Input {
+    /// Datagrams arrived.
+    Received {
+        /// The queue they came in on.
+        queue: Lane,
+        /// One datagram, or several of equal size (the last may be shorter).
+        bytes: FrameMut,
+        /// Bytes of each datagram but the last; `bytes.len()` or more: one datagram.
+        segment_bytes: usize,
+    },
+    /// A unicast to this peer was answered with "nobody there". A hint.
+    Unreachable {
+        /// The peer.
+        peer: NodeId,
+    },
+    /// A local program connected.
+    Open {
+        /// Its session, never used before by this engine.
+        session: u32,
+        /// Its process id.
+        pid: u32,
+    },
+    /// A local program or its connection is gone.
+    Close {
+        /// Its session.
+        session: u32,
+    },
+    /// A local program wants to join a group.
+    Join {
+        /// Its session.
+        session: u32,
+        /// The number it gives the request; comes back in the answer.
+        request: u32,
+        /// The group's name, 1 to 128 bytes.
+        name: Vec<u8>,
+    },
+    /// A local program wants to leave a group.
+    Leave {
+        /// Its session.
+        session: u32,
+        /// The number it gives the request; comes back if it is refused.
+        request: u32,
+        /// The group.
+        group: GroupHandle,
+    },
+    /// [`Output::Persist`] was done.
+    Persisted {
+        /// The number that is durable now.
+        ring_seq: u64,
+    },
+    /// The clients have something to send.
+    Submitted,
+    /// [`crate::Node::next_timeout`] is reached.
+    Timeout,
+    /// Close every session, announce that this node leaves, and say [`Output::Left`] when done.
+    Shutdown,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub enum Output {
+    /// Send datagrams. In the order in which they must reach the network.
+    Send {
+        /// To whom.
+        to: Dest,
+        /// Into which queue of theirs.
+        lane: Lane,
+        /// One datagram, or several of equal size (the last may be shorter).
+        bytes: FrameMut,
+        /// Bytes of each datagram but the last.
+        segment_bytes: usize,
+    },
+    /// Something for local programs, in the total order.
+    Event(groups::Event),
+    /// Store this number durably, then say [`Input::Persisted`].
+    Persist {
+        /// Highest ring sequence number that may be used once stored.
+        ring_seq: u64,
+    },
+    /// Something to remember.
+    Trace(Trace),
+    /// The leave that [`Input::Shutdown`] asked for is done; the others know.
+    Left,
+}
+
+/// Why a node wants to be called at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// A timer of the ring.
+    Totem(totem::Timer),
+    /// A timer of the link layer.
+    Link(link::Timer),
+}

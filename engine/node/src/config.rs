@@ -1,0 +1,100 @@
+//! What a node is made with.
+
+use alloc::vec::Vec;
+
+use frame::{Class, Pool};
+use link::Security;
+use totem::{TokenTimeout, Tuning};
+use wire::data::payload_bytes_max;
+use wire::{BootId, CONTROL_BYTES_MAX, NODES_MAX, NodeId};
+
+/// Everything [`crate::Node::new`] needs.
+#[derive(Clone, Debug)]
+pub struct Config<'a> {
+    /// This node.
+    pub me: NodeId,
+    /// The whole node list, this node included, in any order.
+    pub nodes: Vec<NodeId>,
+    /// The cluster's name.
+    pub cluster_name: &'a str,
+    /// Encryption, or none.
+    pub security: Security,
+    /// This start of the engine: 128 bits from a good source of randomness.
+    pub boot: BootId,
+    /// Randomness for jitter and questions.
+    pub seed: u64,
+    /// Largest datagram in bytes that travels unfragmented (the transport's `Caps`).
+    pub datagram_bytes: usize,
+    /// Most datagrams in one burst (the transport's `Caps`).
+    pub burst_segments: usize,
+    /// Most bytes in one burst (the transport's `Caps`).
+    pub burst_bytes: usize,
+    /// When a silent ring is declared lost.
+    pub token_timeout: TokenTimeout,
+    /// Version of the configuration; older ones are refused.
+    pub config_version: u64,
+    /// Hash of what must be equal on all nodes.
+    pub config_hash: u64,
+    /// Highest ring sequence number stored before this start, 0 if none.
+    pub ring_seq_stored: u64,
+    /// Windows and intervals of the ring.
+    pub tuning: Tuning,
+    /// Limits of local sessions.
+    pub limits: groups::Limits,
+}
+
+/// Why a node cannot be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// This node is not in the node list.
+    #[error("node {0} is not in the node list")]
+    NotInNodeList(NodeId),
+    /// Too many nodes.
+    #[error("{0} nodes in the node list, at most {NODES_MAX} are possible")]
+    TooManyNodes(usize),
+    /// Zero is no node id.
+    #[error("node id 0 in the node list; node ids start at 1")]
+    NodeIdZero,
+    /// The path's datagrams or the pool's small slots are too small.
+    #[error("datagrams of {datagram_bytes} bytes, at least {needed_bytes} are needed")]
+    DatagramTooSmall {
+        /// What the transport and the pool's small slots allow.
+        datagram_bytes: usize,
+        /// What control frames need.
+        needed_bytes: usize,
+    },
+}
+
+impl Config<'_> {
+    /// The node list in ascending order.
+    pub(crate) fn checked_nodes(&self) -> Result<Vec<NodeId>, ConfigError> {
+        let mut nodes = self.nodes.clone();
+        nodes.sort_unstable();
+        nodes.dedup();
+        if nodes.first() == Some(&NodeId(0)) {
+            return Err(ConfigError::NodeIdZero);
+        }
+        if nodes.len() > NODES_MAX {
+            return Err(ConfigError::TooManyNodes(nodes.len()));
+        }
+        if nodes.binary_search(&self.me).is_err() {
+            return Err(ConfigError::NotInNodeList(self.me));
+        }
+        Ok(nodes)
+    }
+
+    /// Payload bytes of a data frame: a frame fits a small slot, and sealed it fits one too.
+    pub(crate) fn payload_bytes(
+        &self,
+        pool: &Pool,
+        overhead_bytes: usize,
+    ) -> Result<usize, ConfigError> {
+        let datagram_bytes = self.datagram_bytes.min(pool.slot_bytes(Class::Small));
+        let needed_bytes = CONTROL_BYTES_MAX + overhead_bytes;
+        if datagram_bytes < needed_bytes {
+            return Err(ConfigError::DatagramTooSmall { datagram_bytes, needed_bytes });
+        }
+        // Runs are multiples of 8 bytes, so the odd rest is of no use.
+        Ok(payload_bytes_max(datagram_bytes - overhead_bytes) / 8 * 8)
+    }
+}

@@ -1,0 +1,338 @@
+//! The machine.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use frame::{Class, FrameMut, Pool};
+use groups::{Clients, Groups};
+use link::Link;
+use totem::{Lane, Totem};
+use wire::run::{RECORD_HEADER_BYTES, RUN_HEADER_BYTES};
+use wire::{Kind, NodeId};
+
+use crate::burst::{Packer, slot};
+use crate::{Config, ConfigError, Counters, Input, NodeCounters, Output, Reason, Status};
+
+/// A buffer in a large slot that fills less than this share of it (one in so many) is copied out of it: at 64 KiB
+/// that is 16 KiB, some 2 us of copying against the risk of running out of large slots.
+const COPY_OUT_SHARE: usize = 4;
+
+/// Payload bytes counted for a free small slot in this node's credit. Frames that are kept are rarely full, and
+/// small slots are needed for our own frames too: a quarter of the usual 2 KiB.
+const CREDIT_PER_SMALL: u64 = 512;
+
+/// Share (one in so many) of a free large slot's bytes counted in this node's credit. What stays in large slots fills
+/// at least `1 / COPY_OUT_SHARE` of them; half of that for what others need them for.
+const CREDIT_LARGE_SHARE: u64 = 2 * COPY_OUT_SHARE as u64;
+
+/// Room made for outputs at the start. A visit gives at most a personal window of bursts.
+const OUTPUTS_CAPACITY: usize = 256;
+
+/// A node of the cluster. See the crate's documentation.
+pub struct Node {
+    me: NodeId,
+    nodes: Vec<NodeId>,
+    pool: Pool,
+    /// Where large slots start in the region.
+    large_start: usize,
+    copy_out_bytes_max: usize,
+    payload_bytes: usize,
+    link: Link,
+    totem: Totem,
+    groups: Groups,
+    packer: Packer,
+    out: VecDeque<Output>,
+    counters: NodeCounters,
+}
+
+impl Node {
+    /// A node that starts to look for others at once.
+    ///
+    /// # Errors
+    /// When the configuration cannot work, see [`ConfigError`].
+    pub fn new(config: Config<'_>, pool: Pool, now_ns: u64) -> Result<Self, ConfigError> {
+        let nodes = config.checked_nodes()?;
+        let link = Link::new(link::Config {
+            me: config.me,
+            peers: nodes.clone(),
+            cluster_name: config.cluster_name,
+            security: config.security.clone(),
+            boot: config.boot,
+            seed: config.seed,
+        });
+        let overhead = link.overhead_bytes();
+        let payload_bytes = config.payload_bytes(&pool, overhead)?;
+        let totem = totem::Config {
+            me: config.me,
+            nodes: nodes.clone(),
+            payload_bytes_max: payload_bytes,
+            token_timeout: config.token_timeout,
+            config_version: config.config_version,
+            config_hash: config.config_hash,
+            ring_seq_stored: config.ring_seq_stored,
+            seed: config.seed,
+            tuning: config.tuning,
+        };
+        let mut boot = [0; 8];
+        boot.copy_from_slice(&config.boot.0[..8]);
+        let boot = u64::from_le_bytes(boot);
+        let groups = groups::Config { me: config.me, boot, limits: config.limits };
+        let stats = pool.stats();
+        let mut node = Self {
+            me: config.me,
+            nodes,
+            large_start: stats.small_total as usize * pool.slot_bytes(Class::Small),
+            copy_out_bytes_max: pool.slot_bytes(Class::Large) / COPY_OUT_SHARE,
+            payload_bytes,
+            link,
+            totem: Totem::new(totem, pool.clone(), now_ns),
+            groups: Groups::new(groups, pool.clone()),
+            packer: Packer::new(pool.clone(), config.burst_segments, config.burst_bytes, overhead),
+            out: VecDeque::with_capacity(OUTPUTS_CAPACITY),
+            counters: NodeCounters::default(),
+            pool,
+        };
+        node.totem.set_free_bytes(node.credit_bytes());
+        node.collect(now_ns);
+        node.flush();
+        Ok(node)
+    }
+
+    /// Takes what happened. Then drain [`Node::poll_output`].
+    pub fn handle(&mut self, now_ns: u64, input: Input, clients: &mut dyn Clients) {
+        self.counters.inputs += 1;
+        self.totem.set_free_bytes(self.credit_bytes());
+        match input {
+            Input::Received { queue, bytes, segment_bytes } => {
+                self.received(now_ns, queue, bytes, segment_bytes, clients);
+            }
+            Input::Unreachable { peer } => self.totem.unreachable(now_ns, peer),
+            Input::Open { session, pid } => self.groups.open(session, pid),
+            Input::Close { session } => self.groups.close(session),
+            Input::Join { session, request, name } => self.groups.join(session, request, &name),
+            Input::Leave { session, request, group } => self.groups.leave(session, request, group),
+            Input::Persisted { ring_seq } => self.totem.persisted(now_ns, ring_seq),
+            Input::Submitted => self.totem.wake(now_ns, &mut self.groups.source(clients)),
+            Input::Timeout => {
+                self.link.timeout(now_ns);
+                self.totem.timeout(now_ns, &mut self.groups.source(clients));
+            }
+            Input::Shutdown => {
+                self.groups.close_all();
+                self.totem.leave(now_ns, &mut self.groups.source(clients));
+            }
+        }
+        self.settle(now_ns, clients);
+        self.flush();
+    }
+
+    /// The next thing to do; sends come before what local programs are told.
+    #[inline]
+    pub fn poll_output(&mut self) -> Option<Output> {
+        if let Some(output) = self.out.pop_front() {
+            return Some(output);
+        }
+        if let Some(event) = self.groups.poll_event() {
+            return Some(Output::Event(event));
+        }
+        self.groups.poll_trace().map(Output::Trace)
+    }
+
+    /// When `Input::Timeout` is due, and why.
+    pub fn next_timeout(&self) -> Option<(u64, Reason)> {
+        let totem = self.totem.next_timeout().map(|(at, timer)| (at, Reason::Totem(timer)));
+        let link = self.link.next_timeout().map(|(at, timer)| (at, Reason::Link(timer)));
+        [totem, link].into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+
+    /// The state of all layers, for people and tests.
+    pub fn status(&self) -> Status {
+        Status {
+            me: self.me,
+            nodes: self.nodes.clone(),
+            totem: self.totem.status(),
+            groups: self.groups.status(),
+            peers: self.link.peers().collect(),
+            security: self.link.security(),
+            pool: self.pool.stats(),
+        }
+    }
+
+    /// The counters of all layers.
+    pub fn counters(&self) -> Counters<'_> {
+        Counters {
+            node: &self.counters,
+            link: self.link.counters(),
+            totem: self.totem.counters(),
+            groups: self.groups.counters(),
+        }
+    }
+
+    /// Which receive queue to read first, see [`Totem::token_first`].
+    #[inline]
+    pub fn token_first(&self) -> bool {
+        self.totem.token_first()
+    }
+
+    /// Makes one deliberate bug in the ring (for tests of the simulator's checkers).
+    #[cfg(feature = "mutations")]
+    pub fn set_mutation(&mut self, mutation: Option<totem::Mutation>) {
+        self.totem.set_mutation(mutation);
+    }
+
+    /// The group layer, for queries.
+    pub fn groups(&self) -> &Groups {
+        &self.groups
+    }
+
+    /// Longest message that fits one frame; longer ones must come as fragments.
+    pub fn message_bytes_max(&self) -> usize {
+        self.payload_bytes - RUN_HEADER_BYTES - RECORD_HEADER_BYTES
+    }
+
+    /// Most bytes of a run's body: the longest buffer `Clients::pull` is given.
+    pub fn run_bytes_max(&self) -> usize {
+        self.payload_bytes - RUN_HEADER_BYTES
+    }
+
+    /// Takes a new cluster key beside the one in use, see [`Link::rotate_key`]. Then drain outputs.
+    ///
+    /// # Errors
+    /// When encryption is off or the epoch is in use.
+    pub fn rotate_key(
+        &mut self,
+        now_ns: u64,
+        key: &[u8; link::KEY_BYTES],
+        epoch: u8,
+    ) -> Result<(), link::RollError> {
+        self.link.rotate_key(now_ns, key, epoch)?;
+        self.collect(now_ns);
+        Ok(())
+    }
+
+    /// Opens every datagram of a buffer and gives what is in it to the ring.
+    fn received(
+        &mut self,
+        now_ns: u64,
+        queue: Lane,
+        mut bytes: FrameMut,
+        segment_bytes: usize,
+        clients: &mut dyn Clients,
+    ) {
+        match queue {
+            Lane::Token => self.counters.token_bursts_received += 1,
+            Lane::Data => self.counters.data_bursts_received += 1,
+        }
+        self.counters.bytes_received += bytes.len() as u64;
+        let large = bytes.region_offset() >= self.large_start;
+        let copy_out = large && bytes.len() <= self.copy_out_bytes_max;
+        let segment_bytes = segment_bytes.max(1);
+        while bytes.len() > segment_bytes {
+            let datagram = bytes.split_to(segment_bytes);
+            self.datagram(now_ns, datagram, copy_out, clients);
+        }
+        if !bytes.is_empty() {
+            self.datagram(now_ns, bytes, copy_out, clients);
+        }
+    }
+
+    fn datagram(
+        &mut self,
+        now_ns: u64,
+        datagram: FrameMut,
+        copy_out: bool,
+        clients: &mut dyn Clients,
+    ) {
+        self.counters.datagrams_received += 1;
+        let Some(opened) = self.link.open(now_ns, datagram) else { return };
+        let mut body = opened.body;
+        // Only data frames are kept; everything else gives its slot back at once.
+        if copy_out && Kind::of(&body) == Some(Kind::Data) {
+            body = self.copied_out(body);
+        }
+        let source = &mut self.groups.source(clients);
+        self.totem.receive(now_ns, opened.from, body.freeze(), source);
+        self.settle(now_ns, clients);
+    }
+
+    /// The same bytes in a small slot, if they fit and one is free.
+    fn copied_out(&mut self, body: FrameMut) -> FrameMut {
+        if body.len() > self.pool.slot_bytes(Class::Small) {
+            return body;
+        }
+        let Some(mut small) = self.pool.alloc(Class::Small) else { return body };
+        small.truncate(body.len());
+        small.copy_from_slice(&body);
+        self.counters.frames_copied_out += 1;
+        small
+    }
+
+    /// Carries what the layers say to each other until none has anything to say.
+    fn settle(&mut self, now_ns: u64, clients: &mut dyn Clients) {
+        self.collect(now_ns);
+        // Each round either numbers what waited or finds that the ring cannot yet: the wake flag is
+        // set again only by a configuration, the end of a barrier or a request, none of which a wake
+        // makes more than once.
+        while self.groups.take_wake() {
+            self.totem.wake(now_ns, &mut self.groups.source(clients));
+            self.collect(now_ns);
+        }
+    }
+
+    /// Passes on what the ring and the link layer put out.
+    fn collect(&mut self, now_ns: u64) {
+        while let Some(output) = self.totem.poll_output() {
+            match output {
+                totem::Output::Send { to, lane, frame } => {
+                    let Self { packer, link, out, counters, .. } = self;
+                    packer.push(to, lane, frame, link, out, counters);
+                }
+                totem::Output::Deliver(delivered) => self.groups.deliver(now_ns, delivered),
+                totem::Output::Configuration(configuration) => {
+                    self.groups.configuration(now_ns, &configuration);
+                }
+                totem::Output::Persist { ring_seq } => {
+                    self.out.push_back(Output::Persist { ring_seq });
+                }
+                totem::Output::Trace(trace) => self.out.push_back(Output::Trace(trace)),
+                totem::Output::Left => {
+                    self.flush();
+                    self.out.push_back(Output::Left);
+                }
+            }
+        }
+        while let Some(output) = self.link.poll_output() {
+            match output {
+                link::Output::Send { to, datagram } => self.send_handshake(to, &datagram),
+                link::Output::Trace(trace) => self.out.push_back(Output::Trace(trace)),
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        let Self { packer, link, out, counters, .. } = self;
+        packer.flush(link, out, counters);
+    }
+
+    /// A datagram of the link layer itself; if no slot is free it is lost and will be sent again.
+    fn send_handshake(&mut self, to: NodeId, datagram: &[u8]) {
+        let Some(mut bytes) = slot(&self.pool, datagram.len()) else {
+            self.counters.frames_unsent += 1;
+            return;
+        };
+        bytes.truncate(datagram.len());
+        bytes.copy_from_slice(datagram);
+        self.counters.bursts_sent += 1;
+        self.counters.datagrams_sent += 1;
+        self.counters.bytes_sent += datagram.len() as u64;
+        let (to, lane, segment_bytes) = (totem::Dest::Node(to), Lane::Data, datagram.len());
+        self.out.push_back(Output::Send { to, lane, bytes, segment_bytes });
+    }
+
+    /// Receive room of this node that the ring may fill, in bytes.
+    fn credit_bytes(&self) -> u64 {
+        let small = u64::from(self.pool.free(Class::Small)) * CREDIT_PER_SMALL;
+        let large_bytes = self.pool.slot_bytes(Class::Large) as u64 / CREDIT_LARGE_SHARE;
+        small.min(u64::from(self.pool.free(Class::Large)) * large_bytes)
+    }
+}
