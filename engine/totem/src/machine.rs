@@ -257,6 +257,15 @@ impl Totem {
         if self.state == State::Operational && !self.ring.leavers.is_empty() {
             self.members_left(now_ns);
         }
+        let elsewhere = self.ring.held.is_none() && self.ring.holder.is_some();
+        if self.state == State::Operational
+            && elsewhere
+            && !self.ctx.timers.is_set(Timer::Want)
+            && source.backlog_bytes() > 0
+        {
+            // Somebody keeps the token and may not know that we have something too.
+            self.ring.ask_for_token(now_ns, &mut self.ctx);
+        }
         let idle =
             self.state == State::Gather && self.leaving && !self.ctx.timers.is_set(Timer::Leave);
         if idle {
@@ -268,7 +277,13 @@ impl Totem {
         match timer {
             Timer::TokenLoss => self.token_lost(now_ns),
             Timer::TokenRetransmit => self.current().retransmit(now_ns),
-            Timer::Hold => self.work(now_ns, source),
+            Timer::Hold => {
+                // Kept long enough: what was sent becomes stable only if the token goes round.
+                if let Some(held) = &mut self.ring.held {
+                    held.lone = false;
+                }
+                self.work(now_ns, source);
+            }
             Timer::Beacon => {
                 if let Some((silent, age_ns)) = self.ring.fire_beacon(now_ns, &mut self.ctx) {
                     self.evict(now_ns, Cause::Unanswered, silent, Timer::Beacon, age_ns);
