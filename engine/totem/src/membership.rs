@@ -89,7 +89,7 @@ impl Totem {
         let join = Join::parse(frame, nodes, |_, _| {})?;
         let news = match self.state {
             State::Gather => true,
-            State::Operational => self.join_restarts(now_ns, pos, &join),
+            State::Operational => self.join_restarts(pos, &join),
             // Who was to be in the ring that is being formed and knows of it has given it up.
             State::Commit | State::Recovery => {
                 self.forming.members.set.contains(pos) && join.ring_seq >= self.forming.ring.seq
@@ -132,7 +132,7 @@ impl Totem {
     }
 
     /// Whether a Join heard on an installed ring starts a gather.
-    fn join_restarts(&mut self, now_ns: u64, pos: usize, join: &Join) -> bool {
+    fn join_restarts(&self, pos: usize, join: &Join) -> bool {
         let members = self.ring.members.set;
         if members.contains(pos) {
             // Older ones were sent on the way to this very ring.
@@ -140,7 +140,7 @@ impl Totem {
         }
         // Who leaves some of us out is not ready for all of us: it will form a ring and be merged.
         join.fail.intersection(&members).is_empty()
-            && self.others.admits(now_ns, pos, &join.hears, &members)
+            && self.others.admits(pos, join.proc.contains(self.ctx.me_pos))
     }
 
     /// All agree: the representative starts the commit token.

@@ -25,46 +25,52 @@ const SHUT_OUT_MAX_NS: u64 = 60_000_000_000;
 #[derive(Clone, Copy, Default)]
 struct Other {
     refused_ns: Option<u64>,
-    /// Ignored until then.
-    until_ns: u64,
-    /// The last shut-out's length; 0 when the node was never left out although it could be heard.
-    shut_out_ns: u64,
+    /// Left out although it could be heard, and not let in since: until then it is not even tried.
+    shut_until_ns: Option<u64>,
+    /// Length of the last shut-out, and its start.
+    shut_ns: u64,
+    failed_ns: u64,
 }
 
 /// What is remembered of nodes outside the ring.
 pub(crate) struct Others {
     nodes: Vec<Other>,
-    /// Who answered since my last probe.
+    /// Who answered my last probe, and who answered since.
     hear_me: NodeSet,
+    answering: NodeSet,
     strangers_ns: Option<u64>,
 }
 
 impl Others {
     pub(crate) fn new(nodes: usize) -> Self {
         let nodes = alloc::vec![Other::default(); nodes];
-        Self { nodes, hear_me: NodeSet::EMPTY, strangers_ns: None }
+        Self { nodes, hear_me: NodeSet::EMPTY, answering: NodeSet::EMPTY, strangers_ns: None }
     }
 
-    /// Whether a node outside the ring may cause a gather: at once if it never failed to fit in; else after a
-    /// while, and only if it proves that it hears all of us and we hear it.
-    pub(crate) fn admits(
-        &mut self,
-        now_ns: u64,
-        pos: usize,
-        hears: &NodeSet,
-        members: &NodeSet,
-    ) -> bool {
-        let other = &self.nodes[pos];
-        other.shut_out_ns == 0 || now_ns >= other.until_ns && members.is_subset(hears)
+    /// Whether one of these nodes was left out although it could be heard. Such a node comes back only when
+    /// both representatives know that all members of the other ring hear them and are heard.
+    fn any_shut_out(&self, nodes: &NodeSet) -> bool {
+        nodes.iter().any(|pos| self.nodes[pos].shut_until_ns.is_some())
     }
 
-    fn is_shut_out(&self, pos: usize) -> bool {
-        self.nodes[pos].shut_out_ns != 0
+    /// Whether a Join of a node outside the ring may cause a gather: if it never failed to fit in, or
+    /// if it invites this node (which it does only with proof).
+    pub(crate) fn admits(&self, pos: usize, invites_me: bool) -> bool {
+        invites_me || self.nodes[pos].shut_until_ns.is_none()
+    }
+
+    /// Whether `probe` and the answers to my own probes prove that the two rings fit together, and it is time
+    /// for an attempt.
+    fn proved(&self, now_ns: u64, probe: &Probe, members: &NodeSet) -> bool {
+        let due = |pos: usize| self.nodes[pos].shut_until_ns.is_none_or(|until| now_ns >= until);
+        members.is_subset(&probe.hears)
+            && probe.members.is_subset(&self.hear_me)
+            && probe.members.iter().all(due)
     }
 
     /// `pos` answered my probe.
     pub(crate) fn heard_my_probe(&mut self, pos: usize) {
-        self.hear_me.insert(pos);
+        self.answering.insert(pos);
     }
 
     /// A ring was installed: whoever was heard in the gather and had to be left out is shut out for a while;
@@ -78,20 +84,22 @@ impl Others {
         ctx: &Ctx,
     ) {
         self.hear_me = NodeSet::EMPTY;
+        self.answering = NodeSet::EMPTY;
         for pos in 0..self.nodes.len() {
             let other = &mut self.nodes[pos];
             if members.contains(pos) {
-                other.until_ns = 0;
+                other.shut_until_ns = None;
                 continue;
             }
             let tried = evidence.cause == Cause::Merge && ctx.nodes[pos].0 == evidence.peer;
             let failed = gather.fail.contains(pos) && (gather.heard(pos) || tried);
             if failed {
-                let calm_ns = other.until_ns.saturating_add(other.shut_out_ns.saturating_mul(8));
-                let again = other.shut_out_ns != 0 && now_ns < calm_ns;
-                let next_ns = if again { other.shut_out_ns * 2 } else { SHUT_OUT_NS };
-                other.shut_out_ns = next_ns.min(SHUT_OUT_MAX_NS);
-                other.until_ns = now_ns.saturating_add(other.shut_out_ns);
+                let calm_ns = other.failed_ns.saturating_add(other.shut_ns.saturating_mul(8));
+                let again = other.shut_ns != 0 && now_ns < calm_ns;
+                other.shut_ns = if again { other.shut_ns * 2 } else { SHUT_OUT_NS };
+                other.shut_ns = other.shut_ns.min(SHUT_OUT_MAX_NS);
+                other.failed_ns = now_ns;
+                other.shut_until_ns = Some(now_ns.saturating_add(other.shut_ns));
             }
         }
     }
@@ -114,13 +122,13 @@ impl Totem {
         if self.state != State::Operational || members.len() == self.ctx.nodes.len() {
             return;
         }
+        self.others.hear_me = core::mem::replace(&mut self.others.answering, NodeSet::EMPTY);
         let probe = Probe {
             compat: self.compat(),
             ring: self.ring.ring,
             members: members.set,
             hears: self.others.hear_me,
         };
-        self.others.hear_me = NodeSet::EMPTY;
         let nodes = self.ctx.nodes.len();
         self.ctx.counters.probes_sent += 1;
         self.ctx.send_control(Dest::All, Lane::Data, |out| probe.emit(out, nodes));
@@ -144,15 +152,17 @@ impl Totem {
         if self.state != State::Operational || members.contains(pos) {
             return Ok(());
         }
-        if self.others.is_shut_out(pos) {
-            // It has to prove that it can be heard, and that it hears.
+        let mut theirs = probe.members.minus(&members);
+        theirs.insert(pos);
+        if self.others.any_shut_out(&theirs) {
+            // It has to learn that it is heard.
             let answer = Ping { about: PingAbout::Probe, answer: true, nonce: 0 };
             let to = Dest::Node(self.ctx.nodes[pos]);
             self.ctx.send_control(to, Lane::Data, |out| answer.emit(out));
-        }
-        if !self.others.admits(now_ns, pos, &probe.hears, &members) {
-            self.ctx.counters.joins_ignored += 1;
-            return Ok(());
+            if !self.others.proved(now_ns, &probe, &members) {
+                self.ctx.counters.joins_ignored += 1;
+                return Ok(());
+            }
         }
         let evidence = Evidence::of(Cause::Merge, self.ctx.nodes[pos].0);
         let mut proc = members.union(&probe.members);

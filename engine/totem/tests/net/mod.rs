@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BinaryHeap, HashSet, VecDeque};
 
 use frame::{Class, Pool, PoolConfig};
 use totem::{
-    Config, Configuration, ConfigurationKind, Dest, Lane, Output, Payload, Source, State,
-    TokenTimeout, Totem, Tuning,
+    Config, Configuration, ConfigurationKind, Dest, Output, Payload, Source, State, TokenTimeout,
+    Totem, Tuning,
 };
 use wire::data::DATA_HEADER_BYTES;
 use wire::trace::Trace;
