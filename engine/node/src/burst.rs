@@ -161,3 +161,7 @@ pub(crate) fn slot(pool: &Pool, len: usize) -> Option<FrameMut> {
     }
     pool.alloc(class).or_else(|| if small { pool.alloc(Class::Large) } else { None })
 }
+
+#[cfg(test)]
+#[path = "burst_tests.rs"]
+mod tests;
