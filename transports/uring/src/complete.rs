@@ -247,9 +247,6 @@ impl UdpTransport {
                 self.armed[..2].contains(&true) || (self.sockets.group.is_some() && self.armed[2]);
             if !receiving && self.shared.sends.in_flight() == 0 {
                 let submitter = self.ring.submitter();
-                // Registered sockets would stay open until the kernel has torn the ring down in
-                // the background, and peers would believe that somebody is still there.
-                let _ = submitter.unregister_files();
                 let (data, token) = (self.shared.data.group(), self.shared.token.group());
                 if submitter.unregister_buf_ring(data).is_err()
                     || submitter.unregister_buf_ring(token).is_err()

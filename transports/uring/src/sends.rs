@@ -1,10 +1,11 @@
 //! Sends under way: the memory the kernel reads until each of them completes.
 
 use std::ops::Range;
+use std::os::fd::RawFd;
 use std::ptr;
 
 use frame::FrameMut;
-use io_uring::{opcode, squeue, types::Fixed};
+use io_uring::{opcode, squeue, types::Fd};
 use libc::{SOL_UDP, UDP_SEGMENT};
 use socket2::SockAddr;
 
@@ -15,11 +16,13 @@ type Control = [u64; 3];
 /// can come in between (both queues of one dead peer); a third is the next send's concern.
 const REPEATS_MAX: u8 = 2;
 
-/// Where a send goes: which of the registered sockets, and to which of the known addresses.
+/// Where a send goes: which of the node's sockets, and to which of the known addresses.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Route {
-    /// Index of the sending socket among the registered files.
+    /// Number of the sending socket.
     pub(crate) file: u32,
+    /// Its descriptor.
+    pub(crate) fd: RawFd,
     /// Index of the address.
     pub(crate) address: u32,
     /// Position of the peer, if it is a unicast.
@@ -73,7 +76,7 @@ impl Sends {
             held: None,
             range: 0..0,
             segment_bytes: 0,
-            route: Route { file: 0, address: 0, peer: None },
+            route: Route { file: 0, fd: -1, address: 0, peer: None },
             repeats: 0,
         };
         let count = u32::from(count);
@@ -163,7 +166,7 @@ impl Sends {
                 ptr::write_unaligned(libc::CMSG_DATA(header).cast(), op.segment_bytes as u16);
             }
         }
-        opcode::SendMsg::new(Fixed(op.route.file), &raw const op.message).build()
+        opcode::SendMsg::new(Fd(op.route.fd), &raw const op.message).build()
     }
 
     /// Prepares the same send again, unless it was tried often enough.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6, UdpSocket};
+use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
 use libc::{IPPROTO_IP, IPPROTO_IPV6, SOL_UDP};
@@ -10,6 +11,7 @@ use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, SockFilter, S
 use crate::config::{Config, Multicast, Warning, header_bytes};
 use crate::error::Error;
 use crate::sockopt;
+use crate::transport::{FILE_DATA, FILE_TOKEN};
 
 /// Longest the self-test of multicast waits for its own datagram; on one host it is there at once.
 const SELF_TEST_WAIT: Duration = Duration::from_millis(100);
@@ -63,6 +65,15 @@ impl Sockets {
         let room = sockets.path_mtu(config).saturating_sub(header_bytes(me.data.ip()));
         sockets.datagram_bytes = room.min(config.datagram_bytes_max).max(DATAGRAM_BYTES_MIN);
         Ok(sockets)
+    }
+
+    /// The descriptor of a socket by its number; -1 for a group that is not there.
+    pub(crate) fn fd(&self, file: u32) -> RawFd {
+        match file {
+            FILE_TOKEN => self.token.as_raw_fd(),
+            FILE_DATA => self.data.as_raw_fd(),
+            _ => self.group.as_ref().map_or(-1, |g| g.socket.as_raw_fd()),
+        }
     }
 
     /// The least MTU of all paths as the kernel's routes know them now. Alone or with no route yet

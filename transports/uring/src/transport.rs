@@ -28,7 +28,9 @@ const UDP_PAYLOAD_BYTES_MAX: usize = 65507;
 /// Completions not belonging to sends that may be waiting: watches and cancellations.
 const OTHER_COMPLETIONS: u32 = 1024;
 
-/// Indices among the registered files, which are also the numbers of the receives.
+/// Numbers of the sockets and of their receives. They are not registered with the ring: the kernel
+/// tears a dead process's ring down in the background, and sockets that live so long would hide the
+/// death from peers, who learn of it by "port unreachable".
 pub(crate) const FILE_TOKEN: u32 = 0;
 pub(crate) const FILE_DATA: u32 = 1;
 pub(crate) const FILE_GROUP: u32 = 2;
@@ -141,10 +143,7 @@ impl UdpTransport {
         sockets: &Sockets,
     ) -> Result<Shared, Error> {
         let at = |step| move |source| Error::Ring { step, source };
-        let mut files = vec![sockets.token.as_raw_fd(), sockets.data.as_raw_fd()];
-        files.extend(sockets.group.iter().map(|g| g.socket.as_raw_fd()));
         let submitter = ring.submitter();
-        submitter.register_files(&files).map_err(at("register the sockets"))?;
         let mut addresses: Vec<_> = config.peers.iter().map(|p| p.data.into()).collect();
         addresses.extend(config.peers.iter().map(|p| socket2::SockAddr::from(p.token)));
         addresses.extend(sockets.group.iter().map(|g| socket2::SockAddr::from(g.address)));
@@ -262,11 +261,12 @@ impl UdpTransport {
                 self.armed[file as usize] = true;
             }
             let buffers = if file == FILE_TOKEN { &self.shared.token } else { &self.shared.data };
+            let fd = self.sockets.fd(file);
             if self.armed[file as usize] || buffers.lent() == 0 {
                 continue;
             }
             let message: *const libc::msghdr = &raw const *self.shared.receive_message;
-            let entry = opcode::RecvMsgMulti::new(types::Fixed(file), message, buffers.group())
+            let entry = opcode::RecvMsgMulti::new(types::Fd(fd), message, buffers.group())
                 .build()
                 .user_data(user_data(Kind::Receive, file));
             if self.push(&entry) {
@@ -309,7 +309,8 @@ impl UdpTransport {
             Queue::Token => (FILE_TOKEN, peers),
             Queue::Data => (FILE_DATA, 0),
         };
-        Route { file, address: base + u32::from(peer), peer: Some(peer) }
+        let fd = self.sockets.fd(file);
+        Route { file, fd, address: base + u32::from(peer), peer: Some(peer) }
     }
 
     fn send_to(&mut self, to: Dest, queue: Queue, burst: Burst) -> Result<(), SendError> {
@@ -340,7 +341,8 @@ impl UdpTransport {
         let Some(held) = self.shared.sends.hold(burst.bytes) else { return Err(SendError::Full) };
         let mut taken = true;
         if group {
-            let route = Route { file: FILE_DATA, address: u32::from(peers) * 2, peer: None };
+            let fd = self.sockets.fd(FILE_DATA);
+            let route = Route { file: FILE_DATA, fd, address: u32::from(peers) * 2, peer: None };
             taken = self.send_along(held, 0..bytes, segment_bytes, route);
         } else {
             let me = self.config.me;
