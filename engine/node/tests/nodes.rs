@@ -38,12 +38,8 @@ fn all_agree(cluster: &mut Cluster, count: u32, bytes: usize) {
         assert!(cluster.engine(id).messages() == first, "node {id} saw another order");
         let own = first.iter().filter(|(s, _)| *s == 100 + id);
         assert!(own.map(|(_, m)| m[..4].to_vec()).eq((0..count).map(|i| i.to_le_bytes().to_vec())));
-        let counters = *cluster.engine(id).node.counters().groups;
-        assert_eq!(counters.peer_out_of_place, 0);
-        assert_eq!(counters.peer_not_member, 0);
-        assert_eq!(counters.peer_unknown_group, 0);
-        assert_eq!(counters.peer_malformed, 0);
     }
+    cluster.assert_nobody_misbehaved();
 }
 
 #[test]
@@ -66,6 +62,19 @@ fn three_nodes_order_messages_without_encryption() {
     let mut cluster = Cluster::new(3, Security::Off);
     cluster.run_until_one_ring();
     all_agree(&mut cluster, 500, 1000);
+}
+
+#[test]
+fn losses_are_repaired() {
+    let mut cluster = Cluster::new(3, encrypted());
+    cluster.loss = 30;
+    cluster.run_until_one_ring();
+    all_agree(&mut cluster, 1000, 300);
+    let repaired = |e: &cluster::Engine| {
+        let totem = e.node.counters().totem;
+        totem.retransmissions + totem.repairs_sent
+    };
+    assert!(cluster.engines.values().map(repaired).sum::<u64>() > 0);
 }
 
 #[test]
@@ -115,6 +124,7 @@ fn a_killed_node_is_shown_down_and_comes_back() {
     assert_eq!((view.joined[0].0.session, view.joined[0].1), (21, Cause::Join));
     let own = cluster.engine(2).last_view().clone();
     assert_eq!(own.members, cluster.engine(1).last_view().members);
+    cluster.assert_nobody_misbehaved();
 }
 
 #[test]
@@ -138,6 +148,7 @@ fn a_partition_heals() {
     let view = cluster.engine(3).last_view();
     assert_eq!(view.members.len(), 3);
     assert!(view.joined.iter().all(|(_, cause)| *cause == Cause::NodeUp));
+    cluster.assert_nobody_misbehaved();
 }
 
 #[test]

@@ -92,6 +92,9 @@ pub struct Cluster {
     boots: u8,
     /// Pairs that do not hear each other.
     pub cut: BTreeSet<(NodeId, NodeId)>,
+    /// One burst in so many is lost; 0: none.
+    pub loss: u64,
+    random: u64,
 }
 
 pub fn encrypted() -> Security {
@@ -110,6 +113,8 @@ impl Cluster {
             stored: BTreeMap::new(),
             boots: 0,
             cut: BTreeSet::new(),
+            loss: 0,
+            random: 1,
         };
         for id in cluster.ids.clone() {
             cluster.start(id);
@@ -225,7 +230,7 @@ impl Cluster {
         if packet_first && packet.is_some_and(|at| at <= until_ns) {
             let Some(((at, _), packet)) = self.network.pop_first() else { return false };
             self.now_ns = self.now_ns.max(at);
-            let is_cut = self.cut.contains(&(packet.from, packet.to));
+            let is_cut = self.cut.contains(&(packet.from, packet.to)) || self.loses();
             if let Some(engine) = self.engines.get(&packet.to).filter(|_| !is_cut) {
                 let Packet { lane, bytes, segment_bytes, .. } = &packet;
                 let input = received(&engine.pool, *lane, bytes, *segment_bytes);
@@ -243,6 +248,26 @@ impl Cluster {
                 self.now_ns = until_ns;
                 false
             }
+        }
+    }
+
+    fn loses(&mut self) -> bool {
+        self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        self.loss != 0 && (self.random >> 33).is_multiple_of(self.loss)
+    }
+
+    /// No node saw anything that a correct node does not send.
+    pub fn assert_nobody_misbehaved(&self) {
+        for engine in self.engines.values() {
+            let counters = engine.node.counters();
+            let groups = counters.groups;
+            assert_eq!(groups.peer_malformed, 0);
+            assert_eq!(groups.peer_unknown_group, 0);
+            assert_eq!(groups.peer_not_member, 0);
+            assert_eq!(groups.peer_out_of_place, 0);
+            assert_eq!(groups.peer_void, 0);
+            assert_eq!(counters.totem.malformed, 0);
+            assert_eq!(counters.node.frames_unsent, 0);
         }
     }
 
