@@ -25,7 +25,52 @@ pub fn check(net: &Net) -> Result<(), Problem> {
         one_history(*id, told, &frames)?;
     }
     same_between_views(&histories)?;
-    views_agree(&histories)
+    views_agree(&histories)?;
+    self_delivery(net)?;
+    safe_everywhere(net)
+}
+
+/// Who took a message in and lives delivers it.
+fn self_delivery(net: &Net) -> Result<(), Problem> {
+    for node in net.nodes.values().filter(|node| !node.left) {
+        let got: HashSet<Vec<u8>> = net.bodies(node.id).into_iter().collect();
+        let waiting = node.queue.waiting.len();
+        let taken = node.bodies.len() - waiting;
+        if let Some(lost) = node.bodies.iter().take(taken).find(|body| !got.contains(*body)) {
+            return Err(format!("node {} lost its own message {:?}", node.id, &lost[..8]));
+        }
+    }
+    Ok(())
+}
+
+/// What one delivered as safe, every member of that configuration that still lives delivered too.
+fn safe_everywhere(net: &Net) -> Result<(), Problem> {
+    let living: HashMap<u32, HashSet<Vec<u8>>> =
+        net.nodes.keys().map(|id| (*id, net.bodies(*id).into_iter().collect())).collect();
+    let knows = |id: u32, name: RingId| {
+        net.nodes[&id].told.iter().any(|told| {
+            matches!(told, Told::Configuration { kind: ConfigurationKind::Regular, ring, .. } if *ring == name)
+        })
+    };
+    for (id, told) in net.histories() {
+        let mut members: Vec<u32> = Vec::new();
+        for item in told {
+            match item {
+                Told::Configuration { members: now, .. } => members = now.clone(),
+                Told::Message { body, ring, seq, .. } if net.safe.contains(body) => {
+                    for other in &members {
+                        let missing = living.get(other).is_some_and(|got| !got.contains(body));
+                        // A later boot was never a member of that ring.
+                        if missing && knows(*other, *ring) && !net.nodes[other].left {
+                            return Err(format!("{ring} {seq} safe at {id}, not at {other}"));
+                        }
+                    }
+                }
+                Told::Message { .. } => {}
+            }
+        }
+    }
+    Ok(())
 }
 
 fn one_history(

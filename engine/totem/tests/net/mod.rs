@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
 
 pub mod check;
+pub mod scenario;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashSet, VecDeque};
@@ -60,6 +61,8 @@ pub struct Node {
     pub stored: u64,
     pub pool: Pool,
     pub sent: u64,
+    /// Bodies handed to this boot.
+    pub bodies: Vec<Vec<u8>>,
 }
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
@@ -92,6 +95,8 @@ pub struct Net {
     pub next_body: u64,
     stored: BTreeMap<u32, u64>,
     pub packets: u64,
+    /// Bodies that asked for safe delivery.
+    pub safe: HashSet<Vec<u8>>,
     #[cfg(feature = "mutations")]
     pub mutation: Option<totem::Mutation>,
 }
@@ -120,6 +125,7 @@ impl Net {
             next_body: 0,
             stored: BTreeMap::new(),
             packets: 0,
+            safe: HashSet::new(),
             #[cfg(feature = "mutations")]
             mutation: None,
         }
@@ -170,6 +176,7 @@ impl Net {
             stored: 0,
             pool,
             sent: 0,
+            bodies: Vec::new(),
         };
         self.nodes.insert(id, node);
         self.drain(id);
@@ -216,9 +223,13 @@ impl Net {
         let mut body = self.next_body.to_le_bytes().to_vec();
         let extra = self.random(PAYLOAD as u64 - 8) as usize;
         body.resize(8 + extra, 0xa5);
+        if safe {
+            self.safe.insert(body.clone());
+        }
         let now = self.now;
         let node = self.node(id);
         node.queue.waiting.push_back((body.clone(), safe));
+        node.bodies.push(body.clone());
         node.totem.wake(now, &mut node.queue);
         self.drain(id);
         body
