@@ -175,7 +175,7 @@ pub struct Loan<'a> {
     len: usize,
 }
 
-impl Loan<'_> {
+impl<'a> Loan<'a> {
     /// Bytes of payload.
     #[allow(clippy::len_without_is_empty)] // the length of a record, not of a collection
     pub fn len(&self) -> usize {
@@ -208,8 +208,16 @@ impl Loan<'_> {
         unsafe { std::slice::from_raw_parts_mut(ptr, self.len) }
     }
 
-    /// Makes the record part of what the next [`Producer::publish`] shows.
-    pub fn commit(self) {
+    /// What was written so far; see [`Loan::bytes_mut`].
+    #[cfg(not(any(loom, miri)))]
+    pub fn bytes(&self) -> &[u8] {
+        let ptr = self.producer.data.ptr(self.payload(), self.len);
+        // SAFETY: as in `bytes_mut`, shared for as long as `self` is.
+        unsafe { std::slice::from_raw_parts(ptr, self.len) }
+    }
+
+    /// Makes the record part of what the next [`Producer::publish`] shows, and gives the producer back.
+    pub fn commit(self) -> &'a mut Producer {
         let Self { producer, tag, len } = self;
         let end = producer.next + record_bytes(len) as u64;
         let padding = len.next_multiple_of(ALIGN) - len;
@@ -217,15 +225,16 @@ impl Loan<'_> {
         producer.data.copy_in(end - padding as u64, &[0; ALIGN][..padding]);
         producer.data.store(producer.next, header(len as u32, tag));
         producer.next = end;
+        producer
     }
 
     /// As [`Loan::commit`], with only the first `len` bytes of the payload.
     ///
     /// # Panics
     /// When the loan is shorter.
-    pub fn commit_len(mut self, len: usize) {
+    pub fn commit_len(mut self, len: usize) -> &'a mut Producer {
         assert!(len <= self.len, "{len} bytes of a loan of {}", self.len);
         self.len = len;
-        self.commit();
+        self.commit()
     }
 }
