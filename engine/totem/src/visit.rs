@@ -71,6 +71,8 @@ impl Ordering {
             || token.seq < self.high
             || token.seq - base > self.window.capacity()
             || !self.members.contains(token.regular_next)
+            // It comes to whose turn it is, or out of turn to somebody else.
+            || token.detour == (token.regular_next == ctx.me)
             || token.visit - self.visit > u64::from(u32::MAX) / 4;
         if impossible {
             ctx.counters.tokens_refused += 1;
