@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::str::FromStr;
 
 use frame::{Class, FrameMut, Pool};
 
@@ -28,6 +29,45 @@ pub struct Faults {
     pub reorder_ppm: u32,
     /// Faults on this queue only; `None`: on both.
     pub only: Option<Queue>,
+}
+
+impl FromStr for Faults {
+    type Err = String;
+
+    /// Reads `drop_ppm=10000,duplicate_ppm=0,reorder_ppm=500,only=data`: any of the fields, in any
+    /// order; `only` is `token` or `data`. The error says what was found and what is accepted.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut faults = Self::default();
+        for part in text.split(',').filter(|part| !part.is_empty()) {
+            let (name, value) = part
+                .split_once('=')
+                .ok_or_else(|| format!("`{part}` is not of the form name=value"))?;
+            if name == "only" {
+                faults.only = Some(match value {
+                    "token" => Queue::Token,
+                    "data" => Queue::Data,
+                    _ => return Err(format!("only={value}: `token` or `data` are accepted")),
+                });
+                continue;
+            }
+            let field = match name {
+                "drop_ppm" => &mut faults.drop_ppm,
+                "duplicate_ppm" => &mut faults.duplicate_ppm,
+                "reorder_ppm" => &mut faults.reorder_ppm,
+                _ => {
+                    return Err(format!(
+                        "unknown fault `{name}`; drop_ppm, duplicate_ppm, reorder_ppm and only \
+                         are accepted"
+                    ));
+                }
+            };
+            *field =
+                value.parse().ok().filter(|ppm| *ppm <= 1_000_000).ok_or_else(|| {
+                    format!("{name}={value}: a number from 0 to 1000000 is accepted")
+                })?;
+        }
+        Ok(faults)
+    }
 }
 
 /// What a [`Lossy`] transport did.
@@ -215,6 +255,9 @@ impl<T: Transport> Transport for Lossy<T> {
     }
 
     fn poll(&mut self, budget: usize, prefer: Queue, sink: &mut dyn FnMut(Event)) -> usize {
+        if self.faults == Faults::default() && self.held.is_empty() && self.ready.is_empty() {
+            return self.inner.poll(budget, prefer, sink);
+        }
         let room = budget.saturating_sub(self.ready.len());
         let held_before = self.held.len();
         let mut came = Vec::new();

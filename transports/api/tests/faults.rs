@@ -83,6 +83,24 @@ fn faults_keep_to_their_queue() {
 }
 
 #[test]
+fn faults_are_read_from_text() {
+    let want =
+        Faults { drop_ppm: 10, reorder_ppm: 7, only: Some(Queue::Data), ..Faults::default() };
+    assert_eq!("reorder_ppm=7,only=data,drop_ppm=10".parse(), Ok(want));
+    assert_eq!("".parse(), Ok(Faults::default()));
+    for (text, said) in [
+        ("drop_ppm", "not of the form name=value"),
+        ("drop_ppm=1000001", "a number from 0 to 1000000"),
+        ("drop_ppm=-1", "a number from 0 to 1000000"),
+        ("loss=1", "unknown fault `loss`"),
+        ("only=both", "`token` or `data`"),
+    ] {
+        let error = text.parse::<Faults>().expect_err("wrong");
+        assert!(error.contains(said), "{error}");
+    }
+}
+
+#[test]
 fn a_cut_works_one_way_and_heals() {
     let network = Network::new(3);
     let mut nodes: Vec<_> = (0..3).map(|me| lossy(&network, me, 3, Faults::default(), 1)).collect();

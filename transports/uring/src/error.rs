@@ -87,3 +87,23 @@ pub(crate) fn explain_setup(source: io::Error) -> Error {
     };
     Error::NoRing { reason, source }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_ring_is_explained_by_its_cause() {
+        for (errno, want) in [
+            (libc::ENOSYS, "has no io_uring_setup, or a seccomp filter hides it"),
+            (libc::EPERM, "io_uring_disabled"),
+            (libc::ENOMEM, "RLIMIT_MEMLOCK"),
+            (libc::EMFILE, "RLIMIT_NOFILE"),
+            (libc::EFAULT, "io_uring_setup failed on kernel"),
+        ] {
+            let said = explain_setup(io::Error::from_raw_os_error(errno)).to_string();
+            assert!(said.starts_with("io_uring is not available: "), "{said}");
+            assert!(said.contains(want), "{said}");
+        }
+    }
+}

@@ -63,3 +63,83 @@ fn segment_size(mut control: &[u8]) -> Option<usize> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use frame::{Class, Pool, PoolConfig};
+
+    /// A reception as the kernel would leave it.
+    fn buffer(control: &[u8], payload_len: u32, flags: i32, payload: &[u8]) -> FrameMut {
+        let pool =
+            Pool::heap(PoolConfig { small_count: 1, large_count: 1, ..PoolConfig::default() });
+        let mut slot = pool.alloc(Class::Small).expect("a slot");
+        let mut bytes = Vec::new();
+        for word in [0, control.len() as u32, payload_len, flags as u32] {
+            bytes.extend(word.to_ne_bytes());
+        }
+        bytes.extend(control);
+        bytes.resize(HEADROOM_BYTES, 0xee);
+        bytes.extend(payload);
+        slot.truncate(bytes.len());
+        slot.copy_from_slice(&bytes);
+        slot
+    }
+
+    fn control(level: i32, kind: i32, value: i32) -> Vec<u8> {
+        let mut bytes = 20usize.to_ne_bytes().to_vec();
+        for int in [level, kind, value, 0] {
+            bytes.extend(int.to_ne_bytes());
+        }
+        bytes
+    }
+
+    #[test]
+    fn reads_lone_and_merged_datagrams() {
+        let lone = parse(buffer(&[], 5, 0, b"hello")).expect("usable");
+        assert_eq!(
+            (&lone.bytes[..], lone.segment_bytes, lone.truncated),
+            (&b"hello"[..], 5, false)
+        );
+        let gro = control(SOL_UDP, UDP_GRO, 2);
+        let merged = parse(buffer(&gro, 5, 0, b"hello")).expect("usable");
+        assert_eq!((&merged.bytes[..], merged.segment_bytes), (&b"hello"[..], 2));
+        let other = parse(buffer(&control(1, 2, 3), 5, 0, b"hello")).expect("usable");
+        assert_eq!(other.segment_bytes, 5);
+    }
+
+    #[test]
+    fn keeps_only_whole_datagrams_of_what_was_cut() {
+        let gro = control(SOL_UDP, UDP_GRO, 2);
+        let cut = parse(buffer(&gro, 5, libc::MSG_TRUNC, b"hello")).expect("usable");
+        assert_eq!((&cut.bytes[..], cut.truncated), (&b"hell"[..], true));
+        let more = parse(buffer(&gro, 900, 0, b"hello")).expect("usable");
+        assert_eq!((&more.bytes[..], more.truncated), (&b"hell"[..], true));
+        let lone = parse(buffer(&[], 5, libc::MSG_TRUNC, b"hello")).expect("counted");
+        assert!(lone.bytes.is_empty() && lone.truncated);
+    }
+
+    #[test]
+    fn survives_every_damaged_header() {
+        let gro = control(SOL_UDP, UDP_GRO, 2);
+        for bad in [0, -1, i32::MIN] {
+            let received = parse(buffer(&control(SOL_UDP, UDP_GRO, bad), 5, 0, b"hello"));
+            assert_eq!(received.map(|r| r.segment_bytes), Some(5));
+        }
+        for at in 0..HEADROOM_BYTES {
+            for value in [0, 1, 0x7f, 0xff] {
+                let mut damaged = buffer(&gro, 5, 0, b"hello");
+                damaged[at] = value;
+                if let Some(received) = parse(damaged) {
+                    assert!(received.segment_bytes > 0 && received.bytes.len() <= 5);
+                }
+            }
+        }
+        for len in 0..HEADROOM_BYTES {
+            let mut short = buffer(&gro, 5, 0, b"hello");
+            short.truncate(len);
+            assert!(parse(short).is_none());
+        }
+        assert!(parse(buffer(&gro, 0, 0, b"")).is_none());
+    }
+}
