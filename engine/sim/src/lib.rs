@@ -1,1 +1,35 @@
-//! Placeholder while the workspace is laid out.
+//! A deterministic world for whole nodes: virtual time, a faulty network, hosts that pause, die and
+//! come back, clients that join, send and vanish, all from one seed; and checkers that stand outside the nodes.
+//!
+//! [`Scenario::new`] draws a run from its seed, [`run`] plays it and judges it ([`check`]). The same seed, the same
+//! number of nodes and the same build give the same run, event by event. A run has three parts: chaos, in which faults
+//! are injected; healing, after which everything has to be well within a bound; rest, in which slots are
+//! counted.
+#![forbid(unsafe_code)]
+
+mod behaviour;
+pub mod check;
+mod clients;
+mod clock;
+mod content;
+mod faults;
+pub mod history;
+mod host;
+mod network;
+mod recorder;
+mod rng;
+mod run;
+mod scenario;
+mod socket;
+mod spy;
+mod tamper;
+mod tracer;
+mod turn;
+mod world;
+
+pub use check::{Checker, Finding};
+pub use run::{Outcome, run};
+pub use scenario::{FaultWeights, LIVENESS_NS, Load, NetworkFaults, Scenario};
+pub use tamper::Tamper;
+pub use tracer::Tracer;
+pub use world::Spoil;

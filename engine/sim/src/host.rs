@@ -1,0 +1,96 @@
+//! One host: its disk and sockets outlive the node that runs on it.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use frame::{Frame, FrameMut, Pool};
+use node::{Input, Node};
+use wire::{NodeId, RingId};
+
+use crate::clients::Processes;
+use crate::clock::Clock;
+use crate::history::{GroupId, LifeId, MessageId};
+use crate::recorder::Recorder;
+use crate::socket::Sockets;
+use crate::tamper::Tamperer;
+
+/// Most frames that slow readers keep on one node; beyond that they have copied them away.
+pub(crate) const READER_FRAMES_MAX: usize = 256;
+
+/// A host.
+pub(crate) struct Host {
+    /// Its node's number.
+    pub(crate) id: NodeId,
+    /// The node's clock.
+    pub(crate) clock: Clock,
+    /// Highest ring number on the disk.
+    pub(crate) stored: u64,
+    /// Receive queues.
+    pub(crate) sockets: Sockets,
+    /// The node, if it runs.
+    pub(crate) running: Option<Running>,
+    /// Stopped until then.
+    pub(crate) paused_until: u64,
+    /// Whether the machine answers when nobody listens.
+    pub(crate) answers: bool,
+    /// When the next turn of the loop is due.
+    pub(crate) turn_ns: Option<u64>,
+    /// The loop is busy until then.
+    pub(crate) busy_until: u64,
+}
+
+/// A node that runs, and the programs around it.
+pub(crate) struct Running {
+    /// Which life this is.
+    pub(crate) life: LifeId,
+    /// The node.
+    pub(crate) node: Node,
+    /// Its memory.
+    pub(crate) pool: Pool,
+    /// Its clients.
+    pub(crate) processes: Processes,
+    /// Reads what it tells them.
+    pub(crate) recorder: Recorder,
+    /// Spoils it, in tests.
+    pub(crate) tamperer: Tamperer,
+    /// Inputs from this host that wait for the loop.
+    pub(crate) controls: VecDeque<Input>,
+    /// Frames that slow readers keep, and until when.
+    pub(crate) readers: VecDeque<(u64, Frame)>,
+    /// Slots held by something else.
+    pub(crate) hog: Vec<FrameMut>,
+    /// Joins that are not answered yet.
+    pub(crate) joins: BTreeMap<(u32, u32), GroupId>,
+    /// Leaves that no view has shown yet.
+    pub(crate) leaves: BTreeSet<(u32, GroupId)>,
+    /// Messages sent and not delivered here yet.
+    pub(crate) undelivered: BTreeSet<MessageId>,
+    /// The configuration it is in.
+    pub(crate) ring: Option<(RingId, Vec<NodeId>)>,
+    /// The ring whose barrier ended last.
+    pub(crate) synced: Option<RingId>,
+    /// Number of its next request.
+    pub(crate) next_request: u32,
+    /// Number of its next session.
+    pub(crate) next_session: u32,
+    /// Whether it was told to leave.
+    pub(crate) leaving: bool,
+    /// Its fresh message of the liveness phase.
+    pub(crate) fresh: Option<MessageId>,
+    /// Fresh messages of others (and its own) that it delivered.
+    pub(crate) fresh_seen: BTreeSet<MessageId>,
+}
+
+impl Host {
+    /// Whether the loop may run now.
+    pub(crate) fn is_paused(&self, now_ns: u64) -> bool {
+        now_ns < self.paused_until
+    }
+}
+
+impl Running {
+    /// Slots in use.
+    pub(crate) fn slots_in_use(pool: &Pool) -> u64 {
+        let s = pool.stats();
+        u64::from(s.small_total - s.small_free) + u64::from(s.large_total - s.large_free)
+    }
+}

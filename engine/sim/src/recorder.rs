@@ -1,0 +1,198 @@
+//! Turns what a node tells its clients into history entries: walks records, puts fragments together,
+//! compares bytes with what was sent.
+
+use std::collections::HashMap;
+
+use groups::{Event, GroupHandle, Messages, View};
+use totem::{Configuration, ConfigurationKind};
+use wire::MemberId;
+use wire::run::{FRAGMENT_HEADER_BYTES, FragmentHeader, RunKind, record_at};
+use zerocopy::FromBytes;
+
+use crate::content;
+use crate::history::{Delivery, GroupId, Message, MessageId, Position, ViewRecord, What};
+
+/// A large message of which not all is here.
+#[derive(Debug)]
+struct Partial {
+    message: MessageId,
+    first: Position,
+    have: u64,
+}
+
+/// What the world knows of messages and groups, for looking up what a node says.
+pub(crate) struct Known<'w> {
+    /// All messages.
+    pub(crate) messages: &'w [Message],
+    /// All group names.
+    pub(crate) groups: &'w [Vec<u8>],
+}
+
+/// Reads one life's events.
+#[derive(Debug, Default)]
+pub(crate) struct Recorder {
+    names: HashMap<GroupHandle, GroupId>,
+    partials: HashMap<(GroupHandle, MemberId), Partial>,
+}
+
+impl Recorder {
+    /// Entries for one event, in order. `joined` is the group of a granted join, as the client asked for it.
+    pub(crate) fn read(
+        &mut self,
+        event: &Event,
+        known: &Known<'_>,
+        stored: u64,
+        joined: Option<GroupId>,
+        out: &mut Vec<What>,
+    ) {
+        match event {
+            Event::Messages(run) => self.run(run, known, out),
+            Event::View(view) => out.push(self.view(view, known)),
+            Event::Joined { session, request, group } => {
+                let Some(id) = joined else { return };
+                self.names.insert(*group, id);
+                let (session, request) = (*session, *request);
+                out.push(What::Joined { session, request, group: id });
+            }
+            Event::Refused { session, request, reason } => {
+                let (session, request, reason) = (*session, *request, *reason);
+                out.push(What::Refused { session, request, reason });
+            }
+            Event::NotSent { session, count, .. } => {
+                out.push(What::NotSent { session: *session, count: *count });
+            }
+            Event::Configuration(configuration) => out.push(configured(configuration, stored)),
+            Event::Synced { ring } => out.push(What::Synced { ring: *ring }),
+        }
+    }
+
+    fn view(&mut self, view: &View, known: &Known<'_>) -> What {
+        let Some(group) = known.groups.iter().position(|name| *name == view.name) else {
+            let at = Position { ring: view.ring, seq: view.seq, offset: 0, index: 0 };
+            return What::Foreign { at, why: format!("a view of unknown group {:?}", view.name) };
+        };
+        let group = GroupId(group as u32);
+        self.names.insert(view.group, group);
+        for (gone, _) in &view.left {
+            self.partials.remove(&(view.group, *gone));
+        }
+        What::View(ViewRecord {
+            group,
+            ring: view.ring,
+            seq: view.seq,
+            members: view.members.clone(),
+            joined: view.joined.clone(),
+            left: view.left.clone(),
+        })
+    }
+
+    fn run(&mut self, run: &Messages, known: &Known<'_>, out: &mut Vec<What>) {
+        let at = |index| Position { ring: run.ring, seq: run.seq, offset: run.offset, index };
+        let Some(group) = self.names.get(&run.group).copied() else {
+            let why = format!("messages of a group never joined: {:?}", run.group);
+            out.push(What::Foreign { at: at(0), why });
+            return;
+        };
+        if run.kind == RunKind::Fragment {
+            self.fragment(run, group, at(0), known, out);
+            return;
+        }
+        let (mut next, mut index) = (0, 0);
+        while let Some((bytes, after)) = record_at(&run.body, next) {
+            let bytes = &run.body[bytes];
+            out.push(match identify(bytes, bytes.len() as u64, known) {
+                Ok(message) if content::matches(message, 0, bytes) => {
+                    let place = at(index);
+                    What::Delivered(delivery(run, message, group, place, place))
+                }
+                Ok(message) => changed(at(index), message),
+                Err(why) => What::Foreign { at: at(index), why },
+            });
+            next = after;
+            index += 1;
+        }
+        if next != run.body.len() || index != u32::from(run.count) {
+            let why = format!("a run of {} has {index} messages", run.count);
+            out.push(What::Foreign { at: at(index), why });
+        }
+    }
+
+    fn fragment(
+        &mut self,
+        run: &Messages,
+        group: GroupId,
+        at: Position,
+        known: &Known<'_>,
+        out: &mut Vec<What>,
+    ) {
+        let key = (run.group, run.sender);
+        let Ok((header, rest)) = FragmentHeader::ref_from_prefix(&run.body) else {
+            out.push(What::Foreign { at, why: "a fragment without header".to_owned() });
+            return;
+        };
+        debug_assert_eq!(run.body.len() - rest.len(), FRAGMENT_HEADER_BYTES);
+        let (total, offset) = (header.total.get(), header.offset.get());
+        let piece = &rest[..rest.len().min(header.len.get() as usize)];
+        if offset == 0 {
+            match identify(piece, total, known) {
+                Ok(message) => {
+                    self.partials.insert(key, Partial { message, first: at, have: 0 });
+                }
+                Err(why) => {
+                    out.push(What::Foreign { at, why });
+                    return;
+                }
+            }
+        }
+        // Without its beginning a message is not ours: we joined in its middle.
+        let Some(partial) = self.partials.get_mut(&key) else { return };
+        if partial.have != offset {
+            let message = self.partials.remove(&key).map(|p| p.message);
+            let why = format!("a hole before byte {offset} of message {message:?}");
+            out.push(What::Foreign { at, why });
+            return;
+        }
+        if !content::matches(partial.message, offset as usize, piece) {
+            out.push(changed(at, partial.message));
+        }
+        partial.have += piece.len() as u64;
+        if partial.have >= total
+            && let Some(done) = self.partials.remove(&key)
+        {
+            out.push(What::Delivered(delivery(run, done.message, group, at, done.first)));
+        }
+    }
+}
+
+fn delivery(
+    run: &Messages,
+    message: MessageId,
+    group: GroupId,
+    at: Position,
+    first: Position,
+) -> Delivery {
+    Delivery { message, group, at, first, safe: run.safe, sender: run.sender }
+}
+
+/// The message that these bytes begin, if there is one of that length.
+fn identify(bytes: &[u8], total: u64, known: &Known<'_>) -> Result<MessageId, String> {
+    let id = content::number(bytes).ok_or_else(|| format!("{} bytes", bytes.len()))?;
+    let message =
+        known.messages.get(id.0 as usize).ok_or_else(|| format!("unknown message {}", id.0))?;
+    if u64::from(message.len) != total {
+        return Err(format!("message {} with {total} bytes, sent {}", id.0, message.len));
+    }
+    Ok(id)
+}
+
+fn changed(at: Position, message: MessageId) -> What {
+    What::Foreign { at, why: format!("message {} with other bytes than were sent", message.0) }
+}
+
+fn configured(c: &Configuration, stored: u64) -> What {
+    let (ring, members) = (c.ring, c.members.clone());
+    match c.kind {
+        ConfigurationKind::Transitional => What::Transitional { ring, members },
+        ConfigurationKind::Regular => What::Regular { ring, members, stored },
+    }
+}

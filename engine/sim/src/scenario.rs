@@ -1,0 +1,246 @@
+//! Everything a run is made of, drawn from its seed: how many nodes, how bad the network, how small
+//! the pools, how often what breaks.
+
+use frame::PoolConfig;
+
+use crate::rng::Rng;
+
+/// One millisecond in nanoseconds.
+pub(crate) const MS: u64 = 1_000_000;
+
+/// What the network does to datagrams, in parts of a million.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NetworkFaults {
+    /// Lost.
+    pub loss_ppm: u64,
+    /// Delivered twice.
+    pub duplicate_ppm: u64,
+    /// Delayed past others.
+    pub reorder_ppm: u64,
+    /// A bit flipped.
+    pub flip_ppm: u64,
+    /// Cut short.
+    pub truncate_ppm: u64,
+    /// Followed by garbage.
+    pub garbage_ppm: u64,
+    /// Followed by an old datagram.
+    pub replay_ppm: u64,
+}
+
+/// What breaks, as weights of one draw.
+#[derive(Clone, Copy, Debug)]
+pub struct FaultWeights {
+    /// The nodes fall apart into two or three groups.
+    pub partition: u64,
+    /// One direction between some nodes is cut.
+    pub one_way: u64,
+    /// All cuts are mended.
+    pub mend: u64,
+    /// A node stands still.
+    pub pause: u64,
+    /// A node is killed, and most often started again.
+    pub crash: u64,
+    /// A node leaves, and most often comes back.
+    pub leave: u64,
+    /// The network loses much for a while.
+    pub storm: u64,
+    /// Something holds most slots of a node for a while.
+    pub starve: u64,
+}
+
+impl FaultWeights {
+    /// The weights in the order of the fields.
+    pub fn list(&self) -> [u64; 8] {
+        [
+            self.partition,
+            self.one_way,
+            self.mend,
+            self.pause,
+            self.crash,
+            self.leave,
+            self.storm,
+            self.starve,
+        ]
+    }
+}
+
+/// What clients do.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
+    /// Most clients per node.
+    pub sessions_max: u64,
+    /// How many group names there are.
+    pub groups: u64,
+    /// Mean time between two steps of the clients of a node.
+    pub step_ns: u64,
+    /// Most messages in one batch.
+    pub batch_max: u64,
+    /// Most bytes of a message that fits a frame.
+    pub small_bytes_max: u64,
+    /// Most bytes of a fragmented message.
+    pub large_bytes_max: u64,
+    /// Large messages among the batches.
+    pub large_ppm: u64,
+    /// Batches that ask for safe delivery.
+    pub safe_ppm: u64,
+    /// Sessions that read late.
+    pub slow_ppm: u64,
+    /// How late.
+    pub slow_ns: u64,
+    /// Most bytes a session lets wait before it stops sending.
+    pub queue_bytes_max: u64,
+}
+
+/// A run.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// The seed it was drawn from.
+    pub seed: u64,
+    /// How many nodes are configured.
+    pub nodes: u32,
+    /// Whether datagrams are encrypted.
+    pub encrypted: bool,
+    /// Largest datagram in bytes.
+    pub datagram_bytes: usize,
+    /// Largest burst in bytes.
+    pub burst_bytes: usize,
+    /// How long faults are injected.
+    pub chaos_ns: u64,
+    /// One-way delay of the network.
+    pub latency_ns: u64,
+    /// What is added to it, at most.
+    pub jitter_ns: u64,
+    /// Faults of the network while they are injected.
+    pub network: NetworkFaults,
+    /// Fastest and slowest clock.
+    pub drift_ppm: u64,
+    /// Mean time between two faults.
+    pub fault_ns: u64,
+    /// Which.
+    pub faults: FaultWeights,
+    /// Memory of a node.
+    pub pool: PoolConfig,
+    /// Bytes a socket buffers.
+    pub socket_bytes: usize,
+    /// Time a node's loop needs for one turn and for one datagram.
+    pub turn_ns: u64,
+    /// How long a disk write takes at most.
+    pub disk_ns: u64,
+    /// Clients.
+    pub load: Load,
+    /// Lower bound of the token timeout.
+    pub token_timeout_min_us: u64,
+    /// Upper bound of the token timeout.
+    pub token_timeout_max_us: u64,
+    /// Frames of a ring's window.
+    pub window_frames: usize,
+}
+
+/// Virtual time after healing within which everything has to be well again. Probing, back-off and
+/// the commit of a ring each take a small multiple of the token timeout's upper bound; thirty seconds is
+/// a hundred times that, so only a loop that does not end reaches it.
+pub const LIVENESS_NS: u64 = 30_000 * MS;
+
+impl Scenario {
+    /// The run of a seed; `nodes` replaces the number of nodes drawn, and nothing else.
+    pub fn new(seed: u64, nodes: Option<u32>) -> Self {
+        let mut rng = Rng::new(seed);
+        let drawn = draw_nodes(&mut rng);
+        let nodes = nodes.unwrap_or(drawn);
+        let latency_ns = *rng.pick(&[30_000, 100_000, 300_000, 1_000_000]);
+        let jitter_ns = latency_ns * rng.between(0, 10) / 10;
+        let calm = rng.chance(150_000);
+        // Large worlds are for large rings, not for long stories.
+        let crowd = 1 + u64::from(nodes) / 5;
+        let chaos_ns = rng.between(300, 2_500) * MS / crowd + 200 * MS;
+        Self {
+            seed,
+            nodes,
+            encrypted: rng.chance(60_000),
+            datagram_bytes: *rng.pick(&[1472, 1472, 1472, 1232, 1952]),
+            burst_bytes: *rng.pick(&[16 << 10, 60 << 10, 64_000]),
+            chaos_ns,
+            latency_ns,
+            jitter_ns,
+            network: if calm { NetworkFaults::default() } else { draw_network(&mut rng) },
+            drift_ppm: *rng.pick(&[0, 50, 500, 500, 10_000]),
+            fault_ns: chaos_ns / rng.between(1, 8) + 20 * MS,
+            faults: draw_weights(&mut rng),
+            pool: draw_pool(&mut rng),
+            socket_bytes: *rng.pick(&[32 << 10, 212_992, 1 << 20, 4 << 20]),
+            turn_ns: *rng.pick(&[1_000, 3_000, 20_000]),
+            disk_ns: *rng.pick(&[MS / 10, 3 * MS, 60 * MS]),
+            load: draw_load(&mut rng, crowd),
+            token_timeout_min_us: *rng.pick(&[10_000, 20_000, 50_000]),
+            token_timeout_max_us: *rng.pick(&[200_000, 300_000]),
+            window_frames: *rng.pick(&[256, 1024, 1024]),
+        }
+    }
+}
+
+/// Mostly small worlds; one in sixteen is large.
+fn draw_nodes(rng: &mut Rng) -> u32 {
+    let nodes = match rng.below(16) {
+        0..=10 => rng.between(2, 5),
+        11..=14 => rng.between(4, 9),
+        _ => rng.between(8, 32),
+    };
+    nodes as u32
+}
+
+fn draw_network(rng: &mut Rng) -> NetworkFaults {
+    let mut some = |most: u64| if rng.chance(400_000) { 0 } else { rng.between(1, most) };
+    NetworkFaults {
+        loss_ppm: some(60_000),
+        duplicate_ppm: some(30_000),
+        reorder_ppm: some(30_000),
+        flip_ppm: some(5_000),
+        truncate_ppm: some(2_000),
+        garbage_ppm: some(3_000),
+        replay_ppm: some(10_000),
+    }
+}
+
+fn draw_weights(rng: &mut Rng) -> FaultWeights {
+    let mut some = |most: u64| if rng.chance(300_000) { 0 } else { rng.between(1, most) };
+    FaultWeights {
+        partition: some(10),
+        one_way: some(6),
+        mend: 6,
+        pause: some(6),
+        crash: some(10),
+        leave: some(4),
+        storm: some(4),
+        starve: some(3),
+    }
+}
+
+/// Pools from just enough to plenty.
+fn draw_pool(rng: &mut Rng) -> PoolConfig {
+    let tight = rng.chance(150_000);
+    let (small_count, large_count) =
+        if tight { (rng.between(160, 400), rng.between(4, 8)) } else { (1024, 24) };
+    PoolConfig {
+        small_bytes: 2048,
+        small_count: small_count as u32,
+        large_bytes: 65_536,
+        large_count: large_count as u32,
+    }
+}
+
+fn draw_load(rng: &mut Rng, crowd: u64) -> Load {
+    let busy = rng.between(1, 6);
+    Load {
+        sessions_max: rng.between(1, 4),
+        groups: rng.between(1, 4),
+        step_ns: crowd * rng.between(2, 30) * MS,
+        batch_max: busy * busy * 4,
+        small_bytes_max: *rng.pick(&[32, 200, 900]),
+        large_bytes_max: *rng.pick(&[4_000, 30_000, 200_000]),
+        large_ppm: *rng.pick(&[0, 20_000, 100_000]),
+        safe_ppm: *rng.pick(&[0, 200_000, 500_000, 1_000_000]),
+        slow_ppm: *rng.pick(&[0, 0, 200_000]),
+        slow_ns: rng.between(1, 80) * MS,
+        queue_bytes_max: 400_000,
+    }
+}

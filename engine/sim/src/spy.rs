@@ -1,0 +1,69 @@
+//! Reads datagrams in the clear to learn who has which frame: the safe-delivery checker's evidence.
+
+use wire::data::{DATA_HEADER_BYTES, DataHeader, FLAG_RECOVERED, FLAG_SAFE};
+use wire::link::{CRC_BYTES, LINK_HEADER_BYTES, LinkHeader, LinkKind};
+use wire::token::Token;
+use wire::{Kind, RingId};
+
+/// The frame that asks for safe delivery in a datagram, be it the ring's own or one of an old ring that is
+/// being recovered. Padding after the body is ignored. The caller knows that the datagram is intact.
+pub(crate) fn safe_frame(datagram: &[u8]) -> Option<(RingId, u64)> {
+    let header = LinkHeader::parse(datagram).ok()?;
+    if header.kind != LinkKind::Frame || header.sealed {
+        return None;
+    }
+    let end = LINK_HEADER_BYTES + usize::from(header.body_len);
+    safe_in(datagram.get(LINK_HEADER_BYTES..end)?)
+}
+
+fn safe_in(frame: &[u8]) -> Option<(RingId, u64)> {
+    let header = DataHeader::parse(frame).ok()?;
+    if header.flags & FLAG_RECOVERED != 0 {
+        return safe_in(&frame[DATA_HEADER_BYTES..]);
+    }
+    (header.flags & FLAG_SAFE != 0).then(|| (header.ring(), header.seq.get()))
+}
+
+/// Whether a datagram is what some node sent, whatever the network did to its padding. Only for datagrams
+/// in the clear.
+pub(crate) fn intact(datagram: &[u8]) -> bool {
+    let Ok(header) = LinkHeader::parse(datagram) else { return false };
+    let end = LINK_HEADER_BYTES + usize::from(header.body_len);
+    let Some(front) = datagram.get(..end) else { return false };
+    datagram.get(end..end + CRC_BYTES) == Some(&crc32c::crc32c(front).to_le_bytes()[..])
+}
+
+/// A datagram in a word or two, for the trace.
+pub(crate) fn name(datagram: &[u8]) -> String {
+    let Ok(header) = LinkHeader::parse(datagram) else {
+        return format!("garbage({})", datagram.len());
+    };
+    let from = header.sender;
+    if header.sealed || header.kind != LinkKind::Frame {
+        return format!("{:?}(from {from}, {} B)", header.kind, header.body_len);
+    }
+    let end = LINK_HEADER_BYTES + usize::from(header.body_len);
+    let body = datagram.get(LINK_HEADER_BYTES..end).unwrap_or(&[]);
+    match Kind::of(body) {
+        Some(Kind::Data) => match DataHeader::parse(body) {
+            Ok(d) => {
+                format!("data(from {from} {}:{} by {} f{})", d.ring(), d.seq, d.origin, d.flags)
+            }
+            Err(error) => error.to_string(),
+        },
+        Some(Kind::Token) => match Token::parse(body) {
+            Ok(t) => format!(
+                "token({} visit {} seq {} aru {} stable {}{})",
+                t.ring,
+                t.visit,
+                t.seq,
+                t.aru,
+                t.stable,
+                if t.detour { " detour" } else { "" }
+            ),
+            Err(error) => error.to_string(),
+        },
+        Some(kind) => format!("{kind:?}(from {from})"),
+        None => "unknown".to_owned(),
+    }
+}
