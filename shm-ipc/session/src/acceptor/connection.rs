@@ -1,0 +1,117 @@
+//! One accepted socket: its stage, and what waits to be sent on it.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Instant;
+
+use rustix::event::epoll;
+use rustix::net::{Shutdown, UCred, shutdown};
+use zerocopy::{FromBytes, IntoBytes};
+
+use crate::hello::{ANSWER_BYTES_MAX, Cause, Head, MORE, Refusal, Request, Type};
+use crate::seqpacket;
+
+/// Answers that may wait for a client to read them, in bytes: a few status documents.
+const UNREAD_BYTES_MAX: usize = 4 << 20;
+
+/// Where a connection is in its life.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Stage {
+    /// We wait for its Hello.
+    Greeting { until: Instant },
+    /// It may ask.
+    Open { session: Option<u32> },
+    /// We told it to go and wait until it has.
+    Leaving,
+}
+
+/// One accepted socket.
+pub(super) struct Connection {
+    pub(super) fd: OwnedFd,
+    pub(super) stage: Stage,
+    /// The session that hangs on this socket, from the Welcome to its end.
+    pub(super) session: Option<u32>,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    pub(super) pid: u32,
+    unsent: VecDeque<Vec<u8>>,
+    unsent_bytes: usize,
+}
+
+impl Connection {
+    pub(super) fn new(fd: OwnedFd, peer: &UCred, until: Instant) -> Self {
+        Self {
+            fd,
+            stage: Stage::Greeting { until },
+            session: None,
+            uid: peer.uid.as_raw(),
+            gid: peer.gid.as_raw(),
+            pid: peer.pid.as_raw_nonzero().get() as u32,
+            unsent: VecDeque::new(),
+            unsent_bytes: 0,
+        }
+    }
+
+    /// Says why, and that nothing more will come; the other side closes when it has read it.
+    pub(super) fn refuse(&mut self, cause: Cause) {
+        if matches!(self.stage, Stage::Leaving) {
+            return;
+        }
+        self.unsent.clear();
+        let _ = seqpacket::send(&self.fd, Refusal::new(cause).as_bytes(), &[]);
+        let _ = shutdown(&self.fd, Shutdown::Write);
+        self.stage = Stage::Leaving;
+    }
+
+    /// Sends an answer, in parts if it is long. False: the client lets too much pile up unread.
+    pub(super) fn answer(&mut self, set: impl AsFd, key: u64, request: u32, bytes: &[u8]) -> bool {
+        if self.unsent_bytes + bytes.len() > UNREAD_BYTES_MAX {
+            return false;
+        }
+        let mut rest = bytes;
+        loop {
+            let room = ANSWER_BYTES_MAX - size_of::<Request>();
+            let (part, after) = rest.split_at(rest.len().min(room));
+            rest = after;
+            let mut head = Head::new(Type::Answer);
+            head.flags = if rest.is_empty() { 0 } else { MORE };
+            let mut datagram = Request { head, request: request.into() }.as_bytes().to_vec();
+            datagram.extend_from_slice(part);
+            self.unsent_bytes += datagram.len();
+            self.unsent.push_back(datagram);
+            if rest.is_empty() {
+                return self.flush(set, key);
+            }
+        }
+    }
+
+    /// Sends what waits, as far as the socket takes it. False: the connection is broken.
+    pub(super) fn flush(&mut self, set: impl AsFd, key: u64) -> bool {
+        let waited = !self.unsent.is_empty();
+        while let Some(datagram) = self.unsent.front() {
+            match seqpacket::send(&self.fd, datagram, &[]) {
+                Ok(()) => {
+                    self.unsent_bytes -= datagram.len();
+                    self.unsent.pop_front();
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                Err(_) => return false,
+            }
+        }
+        if waited {
+            let more = !self.unsent.is_empty();
+            let out = if more { epoll::EventFlags::OUT } else { epoll::EventFlags::empty() };
+            let flags = epoll::EventFlags::IN | out;
+            return epoll::modify(set, &self.fd, epoll::EventData::new_u64(key), flags).is_ok();
+        }
+        true
+    }
+}
+
+/// Number and contents of a request.
+pub(super) fn read_request(bytes: &[u8]) -> Option<(u32, &[u8])> {
+    Head::read(bytes, Type::Request)?;
+    let (request, rest) = Request::read_from_prefix(bytes).ok()?;
+    Some((request.request.get(), rest))
+}

@@ -1,0 +1,403 @@
+//! The control thread's half: listens, authorises, shakes hands, hands finished sessions to the
+//! engine thread, carries requests and answers, and notices when a client is gone.
+//!
+//! It may block, allocate and make system calls; the engine thread never waits for it. Everything is bounded:
+//! half-open connections, sessions, control connections, and what may wait to be sent on one.
+
+mod connection;
+mod handshake;
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::event::epoll;
+use rustix::net::{SocketFlags, accept_with};
+
+use crate::config::Config;
+use crate::hello::Cause;
+use crate::link::{Arrival, Departure, Link};
+use crate::seqpacket;
+use connection::{Connection, Stage};
+
+/// Connections that have not finished their handshake; more wait in the kernel's backlog.
+const HALF_OPEN_MAX: usize = 64;
+
+/// Connections without rings (`status`, queries).
+const CONTROL_MAX: usize = 128;
+
+/// How long a client may take from connecting to its Hello. A live one takes microseconds.
+const HANDSHAKE: Duration = Duration::from_secs(2);
+
+/// Pause in accepting after the system ran out of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Events taken from epoll in one `poll`.
+const EVENTS_MAX: usize = 64;
+
+/// Epoll key of the listener.
+const LISTENER: u64 = 0;
+
+/// Epoll key of the bell that the engine thread rings.
+const BELL: u64 = 1;
+
+/// What a client asked on its socket. Answer with [`Acceptor::answer`], now or later.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    /// Which question this is.
+    pub id: AskId,
+    /// Who asks.
+    pub uid: u32,
+    /// Who asks.
+    pub gid: u32,
+    /// Who asks.
+    pub pid: u32,
+    /// The session it asks in; `None` on a connection without rings.
+    pub session: Option<u32>,
+    /// The question; opaque to this crate.
+    pub bytes: &'a [u8],
+}
+
+/// Names a question until it is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AskId {
+    connection: u64,
+    request: u32,
+}
+
+/// What happened on the control side since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AcceptorCounters {
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Sessions opened.
+    pub sessions_opened: u64,
+    /// Connections refused because of their user.
+    pub refused_user: u64,
+    /// Connections refused because of their version.
+    pub refused_version: u64,
+    /// Connections refused because a limit was reached.
+    pub refused_limit: u64,
+    /// Connections closed because of a malformed datagram.
+    pub malformed: u64,
+    /// Connections closed because the handshake took too long.
+    pub late: u64,
+    /// Connections closed because they did not read their answers.
+    pub unread: u64,
+    /// Failed accepts (out of descriptors).
+    pub accept_failed: u64,
+    /// Questions asked.
+    pub asks: u64,
+}
+
+impl AcceptorCounters {
+    /// Names and values, for status and metrics.
+    pub fn fields(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+        [
+            ("accepted", self.accepted),
+            ("sessions_opened", self.sessions_opened),
+            ("refused_user", self.refused_user),
+            ("refused_version", self.refused_version),
+            ("refused_limit", self.refused_limit),
+            ("malformed", self.malformed),
+            ("late", self.late),
+            ("unread", self.unread),
+            ("accept_failed", self.accept_failed),
+            ("asks", self.asks),
+        ]
+        .into_iter()
+    }
+}
+
+/// Listener and connections. Lives on the control thread.
+pub struct Acceptor {
+    config: Config,
+    link: Arc<Link>,
+    listener: Option<OwnedFd>,
+    /// Whether the listener is in the epoll set now.
+    listening: bool,
+    paused_until: Option<Instant>,
+    epoll: OwnedFd,
+    connections: HashMap<u64, Connection>,
+    /// Connection of each live session.
+    sessions: HashMap<u32, u64>,
+    /// Sessions whose memory the engine has not given back yet.
+    seats: usize,
+    next_connection: u64,
+    next_session: u32,
+    own_uid: u32,
+    counters: AcceptorCounters,
+}
+
+impl Acceptor {
+    pub(crate) fn new(config: Config, link: Arc<Link>) -> io::Result<Self> {
+        let listener = seqpacket::listen(&config.path, config.mode)?;
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let key = epoll::EventData::new_u64;
+        epoll::add(&epoll, &listener, key(LISTENER), epoll::EventFlags::IN)?;
+        epoll::add(&epoll, &link.control_bell, key(BELL), epoll::EventFlags::IN)?;
+        Ok(Self {
+            next_session: config.first_session,
+            config,
+            link,
+            listener: Some(listener),
+            listening: true,
+            paused_until: None,
+            epoll,
+            connections: HashMap::new(),
+            sessions: HashMap::new(),
+            seats: 0,
+            next_connection: BELL + 1,
+            own_uid: rustix::process::geteuid().as_raw(),
+            counters: AcceptorCounters::default(),
+        })
+    }
+
+    /// Waits up to `timeout` for something to do, does it, and gives each question to `sink`. Also returns
+    /// early, with nothing done, when only a deadline has passed.
+    ///
+    /// # Errors
+    /// What epoll says; anything that concerns one connection only ends that connection.
+    pub fn poll(&mut self, timeout: Duration, sink: &mut dyn FnMut(&Ask<'_>)) -> io::Result<()> {
+        let now = Instant::now();
+        let until = self.next_deadline().map(|at| at.saturating_duration_since(now));
+        let wait = until.map_or(timeout, |until| until.min(timeout));
+        let wait = rustix::event::Timespec {
+            tv_sec: wait.as_secs() as i64,
+            tv_nsec: wait.subsec_nanos().into(),
+        };
+        // Not kept from call to call: an `epoll::Event` is not `Send`, and the acceptor moves to its thread.
+        let mut events: Vec<epoll::Event> = Vec::with_capacity(EVENTS_MAX);
+        let spare = rustix::buffer::spare_capacity(&mut events);
+        let waited = epoll::wait(&self.epoll, spare, Some(&wait));
+        for event in events.drain(..) {
+            match event.data.u64() {
+                LISTENER => self.accept(),
+                BELL => {
+                    let _ = rustix::io::read(&self.link.control_bell, &mut [0; 8]);
+                }
+                key => self.serve(key, sink),
+            }
+        }
+        self.departures();
+        self.expire(Instant::now());
+        match waited {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Readable whenever [`Acceptor::poll`] has something to do, so that a control thread with other
+    /// duties can wait for all of them at once. Deadlines are not in it: poll at least once a second.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.epoll.as_fd()
+    }
+
+    /// Answers a question. If the client is gone meanwhile, nothing happens.
+    pub fn answer(&mut self, id: AskId, bytes: &[u8]) {
+        let Some(connection) = self.connections.get_mut(&id.connection) else { return };
+        if !connection.answer(&self.epoll, id.connection, id.request, bytes) {
+            self.counters.unread += 1;
+            self.drop_connection(id.connection);
+        }
+    }
+
+    /// Stops listening and removes the socket file; sessions live on until they close.
+    pub fn stop_listening(&mut self) {
+        if self.listener.take().is_some() {
+            self.listening = false;
+            let _ = std::fs::remove_file(&self.config.path);
+        }
+    }
+
+    /// Tells every client that the engine stops and closes all connections.
+    pub fn close_all(&mut self) {
+        self.stop_listening();
+        for connection in self.connections.values_mut() {
+            connection.refuse(Cause::Stopping);
+        }
+        self.connections.clear();
+        self.sessions.clear();
+    }
+
+    /// Where it listens.
+    pub fn path(&self) -> &PathBuf {
+        &self.config.path
+    }
+
+    /// What happened so far.
+    pub fn counters(&self) -> &AcceptorCounters {
+        &self.counters
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let stages = self.connections.values().filter_map(|c| match c.stage {
+            Stage::Greeting { until } => Some(until),
+            _ => None,
+        });
+        stages.chain(self.paused_until).min()
+    }
+
+    fn accept(&mut self) {
+        while self.half_open() < HALF_OPEN_MAX {
+            let Some(listener) = &self.listener else { return };
+            match accept_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
+                Ok(fd) => self.adopt(fd),
+                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => return,
+                Err(rustix::io::Errno::CONNABORTED) => {}
+                Err(_) => {
+                    // Out of descriptors or memory: without a pause the listener would stay
+                    // readable and this thread would spin.
+                    self.counters.accept_failed += 1;
+                    self.paused_until = Some(Instant::now() + ACCEPT_PAUSE);
+                    self.listen_again();
+                    return;
+                }
+            }
+        }
+        self.listen_again();
+    }
+
+    fn half_open(&self) -> usize {
+        self.connections.values().filter(|c| matches!(c.stage, Stage::Greeting { .. })).count()
+    }
+
+    /// Puts the listener into the epoll set or takes it out, as limits ask.
+    fn listen_again(&mut self) {
+        let Some(listener) = &self.listener else { return };
+        let wanted = self.half_open() < HALF_OPEN_MAX && self.paused_until.is_none();
+        if wanted != self.listening {
+            let flags = if wanted { epoll::EventFlags::IN } else { epoll::EventFlags::empty() };
+            let data = epoll::EventData::new_u64(LISTENER);
+            if epoll::modify(&self.epoll, listener, data, flags).is_ok() {
+                self.listening = wanted;
+            }
+        }
+    }
+
+    fn adopt(&mut self, fd: OwnedFd) {
+        let key = self.next_connection;
+        let data = epoll::EventData::new_u64(key);
+        let Ok(peer) = rustix::net::sockopt::socket_peercred(&fd) else { return };
+        if epoll::add(&self.epoll, &fd, data, epoll::EventFlags::IN).is_err() {
+            return;
+        }
+        self.next_connection += 1;
+        self.counters.accepted += 1;
+        self.connections.insert(key, Connection::new(fd, &peer, Instant::now() + HANDSHAKE));
+    }
+
+    /// A connection is readable, writable or gone.
+    fn serve(&mut self, key: u64, sink: &mut dyn FnMut(&Ask<'_>)) {
+        // A few datagrams at a time: a client that talks without end must not keep others waiting.
+        for _ in 0..8 {
+            let Some(connection) = self.connections.get_mut(&key) else { return };
+            if !connection.flush(&self.epoll, key) {
+                return self.drop_connection(key);
+            }
+            let mut buf = [0; crate::hello::REQUEST_BYTES_MAX];
+            let mut fds = Vec::new();
+            let received = seqpacket::recv(&connection.fd, &mut buf, &mut fds);
+            let len = match received {
+                Ok(0) => return self.drop_connection(key),
+                Ok(len) => len,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) => {
+                    if e.kind() == io::ErrorKind::InvalidData {
+                        self.malformed(key);
+                    }
+                    return self.drop_connection(key);
+                }
+            };
+            match connection.stage {
+                Stage::Greeting { .. } => self.greet(key, &buf[..len]),
+                Stage::Open { .. } => self.ask(key, &buf[..len], sink),
+                // It was told to go; what it says does not matter any more.
+                Stage::Leaving => {}
+            }
+        }
+    }
+
+    fn malformed(&mut self, key: u64) {
+        self.counters.malformed += 1;
+        if let Some(connection) = self.connections.get_mut(&key) {
+            connection.refuse(Cause::Protocol);
+        }
+    }
+
+    fn ask(&mut self, key: u64, bytes: &[u8], sink: &mut dyn FnMut(&Ask<'_>)) {
+        let Some(connection) = self.connections.get(&key) else { return };
+        let Some((request, bytes)) = connection::read_request(bytes) else {
+            self.malformed(key);
+            return self.drop_connection(key);
+        };
+        self.counters.asks += 1;
+        let Stage::Open { session } = connection.stage else { return };
+        let (uid, gid, pid) = (connection.uid, connection.gid, connection.pid);
+        sink(&Ask { id: AskId { connection: key, request }, uid, gid, pid, session, bytes });
+    }
+
+    /// Closes a connection; if it had a session, the engine is told.
+    fn drop_connection(&mut self, key: u64) {
+        let Some(connection) = self.connections.remove(&key) else { return };
+        if let Some(session) = connection.session {
+            self.sessions.remove(&session);
+            self.link.arrive(Arrival::Gone { session });
+        }
+        drop(connection);
+        self.listen_again();
+    }
+
+    /// What the engine thread says: sessions to end, memory to give back.
+    fn departures(&mut self) {
+        while let Some(departure) = self.link.departures.pop() {
+            match departure {
+                Departure::Evicted { session, cause } => {
+                    let key = self.sessions.get(&session);
+                    if let Some(connection) = key.and_then(|key| self.connections.get_mut(key)) {
+                        connection.refuse(cause);
+                    }
+                }
+                Departure::Closed { session, cause, memory } => {
+                    self.seats = self.seats.saturating_sub(1);
+                    drop(memory);
+                    if let Some(key) = self.sessions.remove(&session) {
+                        if let Some(mut connection) = self.connections.remove(&key) {
+                            connection.refuse(cause);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn expire(&mut self, now: Instant) {
+        if self.paused_until.is_some_and(|until| until <= now) {
+            self.paused_until = None;
+        }
+        let late: Vec<u64> = self
+            .connections
+            .iter()
+            .filter(|(_, c)| matches!(c.stage, Stage::Greeting { until } if until <= now))
+            .map(|(key, _)| *key)
+            .collect();
+        for key in late {
+            self.counters.late += 1;
+            if let Some(connection) = self.connections.get_mut(&key) {
+                connection.refuse(Cause::Late);
+            }
+            self.drop_connection(key);
+        }
+        self.listen_again();
+    }
+}
+
+impl Drop for Acceptor {
+    fn drop(&mut self) {
+        self.stop_listening();
+    }
+}

@@ -1,0 +1,108 @@
+//! The delivery ring as the engine thread sees it: descriptors shown to readers, and what keeps the frames they
+//! name alive.
+
+use std::collections::VecDeque;
+
+use frame::Frame;
+use ring::broadcast::{Cursor, Held, Memory, Producer, ReaderId, State};
+use ring::shm::{Segment, ShmError};
+
+use crate::descriptor::Descriptor;
+use crate::seat::LEASE_MAX;
+use crate::server::Broken;
+
+/// One producer, all readers.
+pub(crate) struct DeliveryRing {
+    producer: Producer,
+    /// Items from `tail` to the head. Our own copy: the ring itself is for readers.
+    items: VecDeque<(Descriptor, Option<Frame>)>,
+    tail: u64,
+}
+
+impl DeliveryRing {
+    /// Makes a ring of this many slots; the segment is for readers.
+    pub(crate) fn create(slots: usize) -> Result<(Self, Segment), ShmError> {
+        let (memory, segment) = Memory::create("synchrotron-delivery", slots, LEASE_MAX)?;
+        let producer = Producer::new(&memory)?;
+        Ok((Self { producer, items: VecDeque::with_capacity(slots), tail: 0 }, segment))
+    }
+
+    /// Position the next item will get.
+    pub(crate) fn head(&self) -> u64 {
+        self.producer.next()
+    }
+
+    /// Items kept.
+    pub(crate) fn used(&self) -> u64 {
+        self.head() - self.tail
+    }
+
+    /// Appends an item. False: the ring is full.
+    pub(crate) fn push(&mut self, item: Descriptor, frame: Option<Frame>) -> bool {
+        let pushed = self.producer.push(&zerocopy::transmute!(item)).is_ok();
+        if pushed {
+            self.items.push_back((item, frame));
+        }
+        pushed
+    }
+
+    /// Shows what was pushed.
+    pub(crate) fn publish(&mut self) {
+        self.producer.publish();
+    }
+
+    /// The item at a position, if it is still kept.
+    pub(crate) fn get(&self, position: u64) -> Option<(Descriptor, Option<Frame>)> {
+        let at = position.checked_sub(self.tail)?;
+        self.items.get(usize::try_from(at).ok()?).cloned()
+    }
+
+    /// Drops the frames that no reader of the ring needs.
+    pub(crate) fn drop_passed(&mut self) {
+        let needed = self.producer.min_released();
+        while self.tail < needed && self.items.pop_front().is_some() {
+            self.tail += 1;
+        }
+    }
+
+    /// Adds a reader that reads elsewhere until it is resumed.
+    pub(crate) fn add_reader(&mut self, cursor: &Cursor) -> ReaderId {
+        let (reader, _) = self.producer.add_reader(cursor, None);
+        // A cursor that was set up this moment is in order.
+        let _ = self.producer.divert(reader);
+        reader
+    }
+
+    pub(crate) fn remove_reader(&mut self, reader: ReaderId) {
+        self.producer.remove_reader(reader);
+    }
+
+    /// How far behind a reader is.
+    pub(crate) fn lag(&mut self, reader: ReaderId) -> Result<u64, Broken> {
+        match self.producer.state(reader) {
+            Some(State::Reading { lag }) => Ok(lag),
+            Some(State::Diverted) => Ok(0),
+            Some(State::Corrupt(_)) | None => Err(Broken),
+        }
+    }
+
+    /// Takes a reader off the ring.
+    pub(crate) fn divert(&mut self, reader: ReaderId) -> Result<Held, Broken> {
+        self.producer.divert(reader).map_err(|_| Broken)
+    }
+
+    /// Whether a reader taken off has let go of what it held.
+    pub(crate) fn lease_ended(&mut self, reader: ReaderId, held: &Held) -> bool {
+        self.producer.lease_ended(reader, held)
+    }
+
+    /// Puts a reader back, at the position returned.
+    pub(crate) fn resume(&mut self, reader: ReaderId) -> Option<u64> {
+        self.producer.resume(reader)
+    }
+
+    /// Tells a reader that it is out. Returns what it may still be reading.
+    pub(crate) fn evict(&mut self, reader: ReaderId, reason: u64) -> Result<Held, Broken> {
+        self.producer.evict(reader, reason).map_err(|_| Broken)
+    }
+}

@@ -1,0 +1,121 @@
+//! The Unix `SOCK_SEQPACKET` socket under a session: whole datagrams, with descriptors.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
+    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
+    bind, connect as connect_socket, listen as listen_on, recvmsg, sendmsg, socket_with,
+};
+
+/// Most descriptors in one datagram; the kernel's own limit is 253.
+pub(crate) const FDS_MAX: usize = 8;
+
+/// Connections the kernel keeps for us until they are accepted.
+const BACKLOG: i32 = 64;
+
+/// Starts to listen at `path` with these permissions. A socket file that nobody listens at any more is
+/// replaced; one with a listener is an error.
+pub(crate) fn listen(path: &Path, mode: u32) -> io::Result<OwnedFd> {
+    let fd = socket()?;
+    let address = SocketAddrUnix::new(path)?;
+    match bind(&fd, &address) {
+        Err(rustix::io::Errno::ADDRINUSE) => {
+            if connect(path).is_ok() {
+                let text = format!("{}: another engine listens there", path.display());
+                return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
+            }
+            std::fs::remove_file(path)?;
+            bind(&fd, &address)?;
+        }
+        other => other?,
+    }
+    // Before `listen` nobody can connect, so there is no moment with wider permissions.
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode))?;
+    listen_on(&fd, BACKLOG)?;
+    rustix::io::ioctl_fionbio(&fd, true)?;
+    Ok(fd)
+}
+
+/// Connects to `path`.
+pub(crate) fn connect(path: &Path) -> io::Result<OwnedFd> {
+    let fd = socket()?;
+    // Not blocking: a full backlog answers `EAGAIN` at once and the caller decides how long to try.
+    rustix::io::ioctl_fionbio(&fd, true)?;
+    connect_socket(&fd, &SocketAddrUnix::new(path)?)?;
+    Ok(fd)
+}
+
+fn socket() -> io::Result<OwnedFd> {
+    let fd = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    Ok(fd)
+}
+
+/// Sends one datagram with descriptors.
+pub(crate) fn send(fd: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_MAX))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    sendmsg(fd, &[io::IoSlice::new(bytes)], &mut control, flags)?;
+    Ok(())
+}
+
+/// Receives one datagram into `buf`; descriptors are appended to `fds`. Zero bytes: the other side
+/// has closed.
+///
+/// # Errors
+/// What the kernel says; `InvalidData` for a datagram larger than `buf`.
+pub(crate) fn recv(fd: impl AsFd, buf: &mut [u8], fds: &mut Vec<OwnedFd>) -> io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_MAX))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+    let message = recvmsg(fd, &mut [io::IoSliceMut::new(buf)], &mut control, flags)?;
+    for part in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(received) = part {
+            fds.extend(received);
+        }
+    }
+    if message.flags.contains(ReturnFlags::TRUNC) {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    Ok(message.bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair() -> (OwnedFd, OwnedFd) {
+        let flags = SocketFlags::CLOEXEC;
+        rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap()
+    }
+
+    #[test]
+    fn datagrams_keep_their_ends_and_carry_descriptors() {
+        let (a, b) = pair();
+        send(&a, b"one", &[a.as_fd(), b.as_fd()]).unwrap();
+        send(&a, b"second", &[]).unwrap();
+        let (mut buf, mut fds) = ([0; 16], Vec::new());
+        assert_eq!(recv(&b, &mut buf, &mut fds).unwrap(), 3);
+        assert_eq!(fds.len(), 2);
+        assert_eq!(recv(&b, &mut buf, &mut fds).unwrap(), 6);
+        assert_eq!(fds.len(), 2);
+        drop(a);
+        fds.clear();
+        assert_eq!(recv(&b, &mut buf, &mut fds).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_datagram_too_large_is_an_error() {
+        let (a, b) = pair();
+        send(&a, &[1; 32], &[]).unwrap();
+        let error = recv(&b, &mut [0; 16], &mut Vec::new()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    }
+}

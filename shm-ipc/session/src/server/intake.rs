@@ -1,0 +1,253 @@
+//! Reading one submit ring: control records, runs of messages, fragments of large ones.
+//!
+//! The ring's memory belongs to a client that may change it at any time. Every byte is copied first and
+//! judged in the copy; [`Consumer`] reads each length once and keeps to it.
+
+use ring::Corrupt;
+use ring::spsc::{Consumer, Next, Record};
+use zerocopy::{FromBytes, IntoBytes};
+
+use crate::layout::{
+    ALIGN, FRAGMENT_HEADER_BYTES, FragmentHeader, PIECE_HEADER_BYTES, PieceHeader,
+    RECORD_HEADER_BYTES, RecordKind, record_at, untag,
+};
+
+/// Smallest fragment worth a frame's room, in bytes.
+const FRAGMENT_BYTES_MIN: usize = 256;
+
+/// Most bytes of a control record: request number and a name, with room for names that are too long, so that
+/// they are refused and not punished.
+pub(crate) const CONTROL_BYTES_MAX: usize = 512;
+
+/// The client wrote nonsense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Broken;
+
+impl From<Corrupt> for Broken {
+    fn from(_: Corrupt) -> Self {
+        Self
+    }
+}
+
+/// A control record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Control {
+    Join { request: u32, name: Vec<u8> },
+    Leave { request: u32, group: u32 },
+    Close,
+}
+
+/// What was put into a buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Taken {
+    pub(crate) group: u32,
+    pub(crate) fragment: bool,
+    pub(crate) safe: bool,
+    pub(crate) count: u16,
+    pub(crate) bytes: usize,
+}
+
+/// A record that is being cut into fragments.
+#[derive(Clone, Copy, Debug)]
+struct Cut {
+    record: Record,
+    /// Where in its payload the next fragment starts.
+    at: usize,
+}
+
+/// A message that is on its way in several fragments.
+#[derive(Clone, Copy, Debug)]
+struct Large {
+    group: u32,
+    safe: bool,
+    total: u64,
+    /// Where in the message the next fragment starts.
+    offset: u64,
+}
+
+/// Reads one submit ring.
+#[derive(Debug)]
+pub(crate) struct Intake {
+    ring: Consumer,
+    large: Option<Large>,
+    cut: Option<Cut>,
+    message_bytes_max: u64,
+}
+
+impl Intake {
+    pub(crate) fn new(ring: Consumer, message_bytes_max: u64) -> Self {
+        Self { ring, large: None, cut: None, message_bytes_max }
+    }
+
+    /// Bytes submitted and not taken.
+    pub(crate) fn available(&mut self) -> Result<usize, Broken> {
+        Ok(self.ring.available()?)
+    }
+
+    /// Gives room back to the client. True if there was any to give.
+    pub(crate) fn release(&mut self) -> bool {
+        self.ring.release()
+    }
+
+    /// What stands at the head: `None` when nothing does.
+    pub(crate) fn head(&mut self) -> Result<Option<(RecordKind, u32)>, Broken> {
+        match self.ring.peek()? {
+            Some(record) => untag(record.tag()).map(Some).ok_or(Broken),
+            None => Ok(None),
+        }
+    }
+
+    /// Takes the control record at the head.
+    pub(crate) fn control(&mut self) -> Result<Control, Broken> {
+        let record = self.ring.peek()?.ok_or(Broken)?;
+        let (kind, group) = untag(record.tag()).ok_or(Broken)?;
+        let mut contents = [0; CONTROL_BYTES_MAX];
+        let contents = contents.get_mut(..record.len()).ok_or(Broken)?;
+        self.ring.copy_payload(&record, 0, contents);
+        let request =
+            |bytes: &[u8]| bytes.first_chunk().map(|b| u32::from_le_bytes(*b)).ok_or(Broken);
+        let control = match kind {
+            // A message that is only half there ends with its session; a join or leave in its middle
+            // is nothing a client may do.
+            RecordKind::Close => Control::Close,
+            _ if self.large.is_some() => return Err(Broken),
+            RecordKind::Join => {
+                Control::Join { request: request(contents)?, name: contents[4..].to_vec() }
+            }
+            RecordKind::Leave => Control::Leave { request: request(contents)?, group },
+            _ => return Err(Broken),
+        };
+        self.ring.consume(&record);
+        Ok(control)
+    }
+
+    /// Fills `buf` with one run: consecutive messages of one group and kind, or a fragment of a large one.
+    /// `None`: nothing there, a control record stands at the head, or it does not fit (`frame_bytes`, the most
+    /// that any `buf` has, tells whether it would fit another time).
+    pub(crate) fn take(
+        &mut self,
+        buf: &mut [u8],
+        frame_bytes: usize,
+    ) -> Result<Option<Taken>, Broken> {
+        if self.cut.is_some() {
+            return self.take_fragment(buf);
+        }
+        let Some((kind, group)) = self.head()? else { return Ok(None) };
+        match kind {
+            _ if !kind.is_data() => Ok(None),
+            RecordKind::Piece | RecordKind::SafePiece => {
+                self.begin_piece(group, kind.is_safe())?;
+                self.take_fragment(buf)
+            }
+            _ if self.large.is_some() => Err(Broken),
+            _ => match self.ring.peek_run(buf.len(), u16::MAX.into())? {
+                Next::Empty => Ok(None),
+                Next::Long(record) if record.bytes() <= frame_bytes => Ok(None),
+                Next::Long(record) => {
+                    self.begin_long(record, group, kind.is_safe())?;
+                    self.take_fragment(buf)
+                }
+                Next::Run(run) => {
+                    let body = &mut buf[..run.bytes()];
+                    self.ring.copy_run(&run, body)?;
+                    self.ring.consume_run(&run);
+                    self.check_run(body)?;
+                    let (count, bytes) = (run.count() as u16, run.bytes());
+                    Ok(Some(Taken { group, fragment: false, safe: kind.is_safe(), count, bytes }))
+                }
+            },
+        }
+    }
+
+    /// Drops the data at the head, one run's worth. Returns how many messages ended with it.
+    pub(crate) fn skip(&mut self) -> Result<u64, Broken> {
+        let mut sink = [0; 4096];
+        let taken = self.take(&mut sink, 0)?.ok_or(Broken)?;
+        let whole = u64::from(taken.count);
+        Ok(if taken.fragment { u64::from(self.large.is_none()) } else { whole })
+    }
+
+    /// Clears the tags of a run copied out: they are ours, not the wire's. Its lengths were checked.
+    fn check_run(&self, body: &mut [u8]) -> Result<(), Broken> {
+        let mut at = 0;
+        while at < body.len() {
+            let (payload, next) = record_at(body, at).ok_or(Broken)?;
+            if payload.len() as u64 > self.message_bytes_max {
+                return Err(Broken);
+            }
+            body[at + 4..at + RECORD_HEADER_BYTES].fill(0);
+            at = next;
+        }
+        Ok(())
+    }
+
+    /// A whole message that does not fit a frame.
+    fn begin_long(&mut self, record: Record, group: u32, safe: bool) -> Result<(), Broken> {
+        let total = record.len() as u64;
+        if total > self.message_bytes_max {
+            return Err(Broken);
+        }
+        self.large = Some(Large { group, safe, total, offset: 0 });
+        self.cut = Some(Cut { record, at: 0 });
+        Ok(())
+    }
+
+    /// Reads the header of a piece and checks that it continues what came before.
+    fn begin_piece(&mut self, group: u32, safe: bool) -> Result<(), Broken> {
+        let record = self.ring.peek()?.ok_or(Broken)?;
+        let left = record.len().checked_sub(PIECE_HEADER_BYTES).filter(|left| *left > 0);
+        let left = left.ok_or(Broken)? as u64;
+        let mut header = [0; PIECE_HEADER_BYTES];
+        self.ring.copy_payload(&record, 0, &mut header);
+        let header = PieceHeader::read_from_bytes(&header).map_err(|_| Broken)?;
+        let (total, offset) = (header.total.get(), header.offset.get());
+        let fits = offset.checked_add(left).is_some_and(|end| end <= total);
+        if !fits || total > self.message_bytes_max {
+            return Err(Broken);
+        }
+        let continues = match self.large {
+            None => offset == 0,
+            Some(l) => (l.group, l.safe, l.total, l.offset) == (group, safe, total, offset),
+        };
+        if !continues {
+            return Err(Broken);
+        }
+        self.large = Some(Large { group, safe, total, offset });
+        self.cut = Some(Cut { record, at: PIECE_HEADER_BYTES });
+        Ok(())
+    }
+
+    /// Takes as much of the record being cut as `buf` has room for.
+    fn take_fragment(&mut self, buf: &mut [u8]) -> Result<Option<Taken>, Broken> {
+        let (Some(cut), Some(large)) = (&mut self.cut, &mut self.large) else { return Err(Broken) };
+        let left = cut.record.len() - cut.at;
+        let room = buf.len().saturating_sub(FRAGMENT_HEADER_BYTES) / ALIGN * ALIGN;
+        let len = left.min(room);
+        if len < left.min(FRAGMENT_BYTES_MIN) {
+            return Ok(None);
+        }
+        let header = FragmentHeader {
+            total: large.total.into(),
+            offset: large.offset.into(),
+            len: (len as u32).into(),
+            reserved: 0.into(),
+        };
+        let (head, rest) = buf.split_at_mut(FRAGMENT_HEADER_BYTES);
+        head.copy_from_slice(header.as_bytes());
+        self.ring.copy_payload(&cut.record, cut.at, &mut rest[..len]);
+        let padded = len.next_multiple_of(ALIGN);
+        rest[len..padded].fill(0);
+        large.offset += len as u64;
+        cut.at += len;
+        let (group, safe) = (large.group, large.safe);
+        if cut.at == cut.record.len() {
+            self.ring.consume(&cut.record);
+            self.cut = None;
+            if large.offset == large.total {
+                self.large = None;
+            }
+        }
+        let bytes = FRAGMENT_HEADER_BYTES + padded;
+        Ok(Some(Taken { group, fragment: true, safe, count: 1, bytes }))
+    }
+}

@@ -1,0 +1,127 @@
+//! Between the delivery ring and private rings: when a reader changes over, and what is copied then.
+
+use ring::broadcast::Held;
+
+use super::Server;
+use super::intake::Broken;
+use super::session::{Life, Session};
+use crate::access::Trust;
+use crate::descriptor::{Descriptor, Kind};
+use crate::hello::Cause;
+
+/// A reader goes (back) to the delivery ring only after this many copies; one with little to read stays
+/// where it is, so that an idle program on a busy node is left in peace.
+const RESUME_ITEMS: u64 = 32;
+
+impl Server {
+    /// Before a push: takes readers that lag too far behind off the delivery ring, so that it never fills.
+    pub(super) fn make_room(&mut self) {
+        if self.ring.used() < self.config.lag_slots as u64 {
+            return;
+        }
+        self.ring.drop_passed();
+        if self.ring.used() >= self.config.lag_slots as u64 {
+            self.spill_lagging(self.config.lag_slots as u64 / 2);
+        }
+    }
+
+    /// Spills every reader that is more than `lag_max` descriptors behind.
+    pub(super) fn spill_lagging(&mut self, lag_max: u64) {
+        for place in 0..self.sessions.len() {
+            let Some(session) = self.sessions[place].as_ref() else { continue };
+            let Some(reader) = session.seat.reader.filter(|_| session.shared) else { continue };
+            let spilled = match self.ring.lag(reader) {
+                Ok(lag) if lag <= lag_max => continue,
+                Ok(_) => self.spill(place),
+                Err(Broken) => Err(Broken),
+            };
+            if spilled.is_err() {
+                self.doom(place, Cause::Protocol);
+            }
+        }
+        self.ring.drop_passed();
+    }
+
+    /// Takes a reader off the delivery ring and copies everything it has not released.
+    pub(super) fn spill(&mut self, place: usize) -> Result<(), Broken> {
+        let Some(session) = self.sessions[place].as_mut() else { return Err(Broken) };
+        let reader = session.seat.reader.ok_or(Broken)?;
+        session.shared = false;
+        session.copied_items = 0;
+        session.seat.diverted();
+        let held = self.ring.divert(reader)?;
+        self.pin(place, held);
+        self.counters.spilled += 1;
+        for position in held.from..self.ring.head() {
+            let Some((item, frame)) = self.ring.get(position) else { continue };
+            let Some(session) = self.sessions[place].as_ref() else { break };
+            if concerns(session, &item) {
+                let body: &[u8] = frame.as_deref().unwrap_or_default();
+                self.copy_to(place, &item, body, position + 1);
+            }
+        }
+        if let Some(session) = self.sessions[place].as_mut() {
+            session.forget_left();
+        }
+        Ok(())
+    }
+
+    /// Keeps the frames that a reader may be reading in place.
+    pub(super) fn pin(&mut self, place: usize, held: Held) {
+        let Some(session) = self.sessions[place].as_mut() else { return };
+        for position in held.from..held.until {
+            if let Some((_, Some(frame))) = self.ring.get(position) {
+                session.pinned.push(frame);
+            }
+        }
+        session.held = Some(held);
+        session.pinned_since_ns = self.now_ns;
+        self.attention = true;
+    }
+
+    /// Puts a reader onto the delivery ring if it reads enough to be worth it and has caught up.
+    pub(super) fn resume(&mut self, place: usize) -> Result<(), Broken> {
+        let Some(session) = self.sessions[place].as_mut() else { return Ok(()) };
+        let wants = session.trust == Trust::Shared
+            && session.life == Life::Open
+            && !session.shared
+            && session.copied_items >= RESUME_ITEMS
+            && session.backlog.is_empty()
+            && session.pinned.is_empty();
+        let Some(reader) = session.seat.reader.filter(|_| wants) else { return Ok(()) };
+        if !session.seat.has_caught_up()? {
+            return Ok(());
+        }
+        let mut item = Descriptor::new(Kind::Resume);
+        item.seq = self.ring.head().into();
+        if session.seat.push(&item, &[])? && self.ring.resume(reader).is_some() {
+            session.shared = true;
+            session.touched = true;
+            self.counters.resumed += 1;
+        }
+        Ok(())
+    }
+
+    /// Moves what waits behind a private ring into it.
+    pub(super) fn refill(&mut self, place: usize) -> Result<(), Broken> {
+        let Some(session) = self.sessions[place].as_mut() else { return Ok(()) };
+        while let Some(record) = session.backlog.front() {
+            if !session.seat.push_record(record)? {
+                break;
+            }
+            session.touched = true;
+            self.backlog_total -= record.len();
+            session.backlog.pop(&mut self.spare);
+        }
+        Ok(())
+    }
+}
+
+/// Whether an item of the past may be for this session. Too much is fine: the client library knows exactly
+/// when it was a member of what.
+fn concerns(session: &Session, item: &Descriptor) -> bool {
+    if item.is_addressed() {
+        return item.session.get() == session.id;
+    }
+    item.kind() == Some(Kind::Configuration) || session.may_want(item.group.get())
+}
