@@ -47,6 +47,8 @@ pub(crate) struct Ordering {
     /// When my last regular visit began, and the one before: a visit proves that every member lived some time
     /// after the previous one.
     pub(crate) regular_ns: [u64; 2],
+    /// Somebody kept the token since my last regular visit: the time since says nothing about rotations.
+    pub(crate) rested: bool,
     pub(crate) held: Option<Held>,
     pub(crate) kept: Option<Kept>,
     /// Who is known to keep the token.
@@ -90,6 +92,7 @@ impl Ordering {
             prev_token_seq: 0,
             aru_sent: 0,
             regular_ns: [0; 2],
+            rested: false,
             held: None,
             kept: None,
             holder: None,
@@ -123,6 +126,7 @@ impl Ordering {
         self.prev_token_seq = 0;
         self.aru_sent = 0;
         self.regular_ns = [0; 2];
+        self.rested = false;
         self.unsent = 1;
         self.recovering = true;
         self.sealed = false;
@@ -187,6 +191,7 @@ impl Ordering {
         }
         self.token_first |= origin == self.members.predecessor();
         self.holder = (header.flags & FLAG_HELD != 0).then_some(origin);
+        self.rested |= self.holder.is_some();
     }
 
     /// The ring shows a sign of life.

@@ -46,6 +46,7 @@ impl Ordering {
             && held.bytes < self.flow.global_bytes() / 2
         {
             held.resting = false;
+            self.rested = true;
             self.send_rest(ctx);
             let hold_ns = (ctx.tuning.hold_us_max * 1000).min(ctx.timeout_ns() / 4);
             ctx.timers.set_earlier(Timer::Hold, now_ns.saturating_add(hold_ns));
@@ -69,6 +70,7 @@ impl Ordering {
 
     fn rest(&mut self, now_ns: u64, ctx: &mut Ctx) {
         ctx.counters.rests += 1;
+        self.rested = true;
         ctx.timers.clear(Timer::Hold);
         self.heard_ns.iter_mut().for_each(|heard| *heard = now_ns);
         self.send_beacon(ctx, Dest::All, true);
@@ -135,6 +137,7 @@ impl Ordering {
             self.drop_kept(ctx);
         }
         self.set_stable(beacon.stable);
+        self.rested = true;
         self.holder = Some(from);
         let wait_ns = self.rest_timeout_ns(ctx).max(ctx.timeout_ns());
         ctx.after(Timer::TokenLoss, now_ns, wait_ns);

@@ -107,12 +107,13 @@ impl Ordering {
     fn begin_rotation(&mut self, now_ns: u64, token: &mut Token, ctx: &mut Ctx) {
         let rotation_ns = now_ns.saturating_sub(self.regular_ns[0]);
         token.in_flight = token.in_flight.saturating_sub(self.mine_in_flight);
-        if self.regular_ns[0] != 0 {
+        if self.regular_ns[0] != 0 && !self.rested {
             ctx.counters.token_rotations += 1;
             ctx.counters.token_rotation_ns += rotation_ns;
             ctx.rotation.record(rotation_ns);
             self.flow.adapt(token, self.mine_in_flight, rotation_ns, ctx.timeout_ns());
         }
+        self.rested = false;
         self.mine_in_flight = 0;
         self.regular_ns = [now_ns, self.regular_ns[0]];
         if self.members.am_representative() {
