@@ -3,6 +3,8 @@
 use std::io;
 use std::net::SocketAddr;
 
+use rustix::process::{Resource, getrlimit};
+
 /// Why a transport could not be made: what was tried, what the kernel said, what to change.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -81,7 +83,14 @@ pub(crate) fn explain_setup(source: io::Error) -> Error {
             "the call is forbidden although kernel.io_uring_disabled is {disabled}: a seccomp \
              filter (container runtime, systemd unit) or a security module refuses it"
         ),
-        Some(libc::ENOMEM) => "not enough locked memory; raise RLIMIT_MEMLOCK".into(),
+        Some(libc::ENOMEM) => {
+            let limit = getrlimit(Resource::Memlock).current;
+            let limit = limit.map_or("unlimited".into(), |bytes| format!("{bytes} bytes"));
+            format!(
+                "not enough locked memory; raise RLIMIT_MEMLOCK (it is {limit} for all rings of \
+                 this user; one needs about 64 KiB)"
+            )
+        }
         Some(libc::EMFILE | libc::ENFILE) => "too many open files; raise RLIMIT_NOFILE".into(),
         _ => format!("io_uring_setup failed on kernel {}: {source}", kernel_release()),
     };

@@ -25,8 +25,9 @@ const BURST_SEGMENTS_MAX: usize = 64;
 /// Largest payload of one UDP send: 65535 less IPv4 and UDP headers.
 const UDP_PAYLOAD_BYTES_MAX: usize = 65507;
 
-/// Completions not belonging to sends that may be waiting: watches and cancellations.
-const OTHER_COMPLETIONS: u32 = 1024;
+/// Room for completions of watches and cancellations. More than this at once wait in the kernel;
+/// the ring stays small because its pages count against the user's locked memory.
+const OTHER_COMPLETIONS: u32 = 256;
 
 /// Numbers of the sockets and of their receives. They are not registered with the ring: the kernel
 /// tears a dead process's ring down in the background, and sockets that live so long would hide the
