@@ -49,7 +49,7 @@ const UNSAFE_ALLOWED: [&str; 4] =
     ["synchrotron-frame", "synchrotron-uring", "synchrotron-ring", "synchrotron-session"];
 
 /// What each package of the house may depend on, within the house.
-const MAY_USE: [(&str, &[&str]); 17] = [
+const MAY_USE: [(&str, &[&str]); 18] = [
     ("synchrotron-frame", &[]),
     ("synchrotron-wire", &[]),
     ("synchrotron-totem", &["frame", "wire"]),
@@ -81,6 +81,10 @@ const MAY_USE: [(&str, &[&str]); 17] = [
     ),
     ("synchrotron-cluster", &["client", "schema", "session", "ring"]),
     ("synchrotron", &["daemon", "client", "schema", "ring", "session", "cluster"]),
+    (
+        "synchrotron-fuzz",
+        &["frame", "wire", "totem", "groups", "link", "node", "schema", "ring", "session"],
+    ),
     ("xtask", &[]),
 ];
 
