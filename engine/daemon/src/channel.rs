@@ -1,0 +1,188 @@
+//! What the hot thread and the control thread say to each other: two bounded queues, two bells.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crossbeam_queue::ArrayQueue;
+use rustix::event::{EventfdFlags, eventfd};
+use session::AskId;
+use wire::trace::Trace;
+
+use crate::status::Snapshot;
+
+/// Events that may wait for the control thread. A gather with all its causes is some tens of events; what does
+/// not fit is still in the flight recorder, and counted.
+const TO_CONTROL_MAX: usize = 1024;
+
+/// Of these, places that events may not take: answers and requests to store always find room.
+const RESERVED: usize = 256;
+
+/// Things that may wait for the hot thread: at most one snapshot per question, and few of the rest.
+const TO_HOT_MAX: usize = 256;
+
+/// From the hot thread.
+pub(crate) enum ToControl {
+    /// An event for the log.
+    Trace {
+        /// When, nanoseconds since 1970.
+        wall_ns: u64,
+        /// What.
+        trace: Trace,
+    },
+    /// Store this ring number, then say [`ToHot::Persisted`].
+    Persist {
+        /// The number.
+        ring_seq: u64,
+    },
+    /// The answer to [`ToHot::Snapshot`].
+    Snapshot {
+        /// The question.
+        ask: AskId,
+        /// Boxed, because it is rare and large.
+        snapshot: Box<Snapshot>,
+    },
+    /// The leave that [`ToHot::Shutdown`] asked for is announced; the hot thread ends.
+    Left,
+}
+
+/// From the control thread.
+pub(crate) enum ToHot {
+    /// This ring number is durable.
+    Persisted {
+        /// The number.
+        ring_seq: u64,
+    },
+    /// Somebody asks how we are.
+    Snapshot {
+        /// The question.
+        ask: AskId,
+    },
+    /// Announce that this node leaves, then end.
+    Shutdown,
+}
+
+/// Shared by the two threads.
+pub(crate) struct Channel {
+    to_control: ArrayQueue<ToControl>,
+    to_hot: ArrayQueue<ToHot>,
+    control_bell: OwnedFd,
+    hot_bell: OwnedFd,
+    traces_lost: AtomicU64,
+}
+
+impl Channel {
+    pub(crate) fn new() -> io::Result<Self> {
+        let bell = || eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
+        Ok(Self {
+            to_control: ArrayQueue::new(TO_CONTROL_MAX),
+            to_hot: ArrayQueue::new(TO_HOT_MAX),
+            control_bell: bell()?,
+            hot_bell: bell()?,
+            traces_lost: AtomicU64::new(0),
+        })
+    }
+
+    /// Hands an event over, or counts it as lost.
+    pub(crate) fn trace(&self, wall_ns: u64, trace: Trace) {
+        if self.to_control.len() >= TO_CONTROL_MAX - RESERVED {
+            self.traces_lost.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.tell_control(ToControl::Trace { wall_ns, trace });
+        }
+    }
+
+    /// Hands something else over. These are few: the reserved places are never all taken.
+    pub(crate) fn tell_control(&self, message: ToControl) {
+        let lost = self.to_control.push(message).is_err();
+        debug_assert!(!lost, "the control queue has places reserved for this");
+        ring(&self.control_bell);
+    }
+
+    /// Hands something to the hot thread; `false` if it does not keep up.
+    pub(crate) fn tell_hot(&self, message: ToHot) -> bool {
+        let told = self.to_hot.push(message).is_ok();
+        ring(&self.hot_bell);
+        told
+    }
+
+    /// The next thing for the control thread.
+    pub(crate) fn next_for_control(&self) -> Option<ToControl> {
+        self.to_control.pop()
+    }
+
+    /// The next thing for the hot thread.
+    pub(crate) fn next_for_hot(&self) -> Option<ToHot> {
+        self.to_hot.pop()
+    }
+
+    /// Whether the hot thread has been told everything.
+    pub(crate) fn hot_is_told(&self) -> bool {
+        self.to_hot.is_empty()
+    }
+
+    /// Readable when there is something for the control thread; [`Channel::hush_control`] makes it quiet.
+    pub(crate) fn control_bell(&self) -> BorrowedFd<'_> {
+        self.control_bell.as_fd()
+    }
+
+    /// Readable when there is something for the hot thread; [`Channel::hush_hot`] makes it quiet.
+    pub(crate) fn hot_bell(&self) -> BorrowedFd<'_> {
+        self.hot_bell.as_fd()
+    }
+
+    pub(crate) fn hush_control(&self) {
+        hush(self.control_bell());
+    }
+
+    pub(crate) fn hush_hot(&self) {
+        hush(self.hot_bell());
+    }
+
+    /// Rings the control thread's bell, as when the hot thread ends without a word.
+    pub(crate) fn wake_control(&self) {
+        ring(&self.control_bell);
+    }
+
+    /// Events that did not fit the queue so far.
+    pub(crate) fn traces_lost(&self) -> u64 {
+        self.traces_lost.load(Ordering::Relaxed)
+    }
+}
+
+fn ring(bell: &OwnedFd) {
+    // Full (2^64 - 2 rings unread) is readable all the same.
+    let _ = rustix::io::write(bell, &1_u64.to_ne_bytes());
+}
+
+/// Reads an eventfd empty; one that is empty already says so, which is as good.
+pub(crate) fn hush(bell: BorrowedFd<'_>) {
+    let _ = rustix::io::read(bell, &mut [0; 8]);
+}
+
+#[cfg(test)]
+mod tests {
+    use wire::trace::{Code, Level};
+
+    use super::*;
+
+    #[test]
+    fn a_flood_of_events_leaves_room_for_what_must_arrive() {
+        let channel = Channel::new().unwrap();
+        let event = Trace::new(Level::Info, Code::Gather, &[]);
+        for _ in 0..TO_CONTROL_MAX * 2 {
+            channel.trace(0, event);
+        }
+        channel.tell_control(ToControl::Persist { ring_seq: 9 });
+        let mut events = 0;
+        let mut stored = None;
+        while let Some(message) = channel.next_for_control() {
+            match message {
+                ToControl::Persist { ring_seq } => stored = Some(ring_seq),
+                _ => events += 1,
+            }
+        }
+        assert_eq!(stored, Some(9));
+        assert_eq!(events as u64 + channel.traces_lost(), TO_CONTROL_MAX as u64 * 2);
+    }
+}

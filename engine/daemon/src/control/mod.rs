@@ -1,0 +1,219 @@
+//! The control thread: listener and handshakes, questions, signals, log, state file, service manager. It may
+//! block and allocate; the hot thread never waits for it.
+
+mod answers;
+mod persist;
+mod signals;
+
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use session::Acceptor;
+use wire::trace::{Code, Level};
+
+use crate::channel::{Channel, ToControl, ToHot};
+use crate::exit::{Exit, Failure};
+use crate::hot::Plan;
+use crate::log::{Field, Log};
+use crate::notify::Notify;
+use crate::state::{Found, Loaded, State};
+use answers::Answers;
+use persist::Keeper;
+pub(crate) use signals::Signals;
+
+/// How long a leave may take to be announced before we go without: ten times what a ring of many nodes takes.
+const LEAVE_MAX: Duration = Duration::from_secs(2);
+
+/// How long the thread sleeps at most; the acceptor has deadlines of its own within that.
+const SLEEP_MAX: Duration = Duration::from_millis(500);
+
+/// Events written to the log in one go before others get their turn.
+const MESSAGES_PER_TURN: usize = 256;
+
+/// Everything the control thread owns.
+pub(crate) struct Control {
+    channel: Arc<Channel>,
+    acceptor: Acceptor,
+    signals: Signals,
+    log: Log,
+    notify: Notify,
+    keeper: Keeper,
+    answers: Answers,
+    /// Since when we are leaving.
+    leaving: Option<Instant>,
+    left: bool,
+}
+
+impl Control {
+    pub(crate) fn new(
+        plan: Arc<Plan>,
+        channel: Arc<Channel>,
+        acceptor: Acceptor,
+        warnings: Vec<String>,
+        signals: Signals,
+        log: Log,
+    ) -> Self {
+        Self {
+            keeper: Keeper::new(State::new(&plan.config.engine.state_dir)),
+            answers: Answers::new(plan, warnings),
+            channel,
+            acceptor,
+            signals,
+            log,
+            notify: Notify::from_env(),
+            leaving: None,
+            left: false,
+        }
+    }
+
+    /// The log, for the last words.
+    pub(crate) fn log(&mut self) -> &mut Log {
+        &mut self.log
+    }
+
+    /// Serves until the node has left, or the hot thread is gone (`hot_runs` says so).
+    ///
+    /// # Errors
+    /// When the system does not let us wait, or the leave could not be announced.
+    pub(crate) fn run(&mut self, hot_runs: &dyn Fn() -> bool) -> Result<(), Failure> {
+        self.notify.send("READY=1");
+        while !self.left {
+            self.wait().map_err(|error| Failure::new(Exit::System, format!("poll: {error}")))?;
+            self.signals();
+            self.messages();
+            self.persist();
+            self.questions()?;
+            if self.leaving.is_some_and(|since| since.elapsed() > LEAVE_MAX) {
+                self.acceptor.close_all();
+                let message = format!("the leave was not announced within {LEAVE_MAX:?}");
+                return Err(Failure::new(Exit::Failed, message));
+            }
+            if !self.left && !hot_runs() {
+                // What it said before it ended.
+                self.messages();
+                break;
+            }
+        }
+        self.acceptor.close_all();
+        Ok(())
+    }
+
+    fn wait(&self) -> std::io::Result<()> {
+        let mut fds = [
+            PollFd::from_borrowed_fd(self.acceptor.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.channel.control_bell(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN),
+        ];
+        let sleep = self.keeper.retry_in().map_or(SLEEP_MAX, |retry| retry.min(SLEEP_MAX));
+        let sleep =
+            Timespec { tv_sec: sleep.as_secs() as i64, tv_nsec: sleep.subsec_nanos().into() };
+        match poll(&mut fds, Some(&sleep)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn signals(&mut self) {
+        let asked = self.signals.take();
+        if asked.reopen {
+            self.log.reopen();
+        }
+        if let Some(signal) = asked.stop
+            && self.leaving.is_none()
+        {
+            self.leaving = Some(Instant::now());
+            self.log.say(Level::Info, "leaving", &[("signal", Field::Text(&signal))]);
+            self.notify.send("STOPPING=1");
+            self.acceptor.stop_listening();
+            self.channel.tell_hot(ToHot::Shutdown);
+        }
+    }
+
+    /// What the hot thread has to say.
+    fn messages(&mut self) {
+        self.channel.hush_control();
+        for _ in 0..MESSAGES_PER_TURN {
+            match self.channel.next_for_control() {
+                Some(ToControl::Trace { wall_ns, trace }) => self.log.trace(wall_ns, &trace),
+                Some(ToControl::Persist { ring_seq }) => self.keeper.ask(ring_seq),
+                Some(ToControl::Snapshot { ask, snapshot }) => {
+                    let answer = self.answers.status(&snapshot, &self.acceptor, self.log.lost());
+                    self.acceptor.answer(ask, answer.as_bytes());
+                }
+                Some(ToControl::Left) => self.left = true,
+                None => return,
+            }
+        }
+        // There may be more: do not sleep.
+        self.channel.wake_control();
+    }
+
+    fn persist(&mut self) {
+        match self.keeper.turn() {
+            persist::Turn::Nothing => {}
+            persist::Turn::Stored { ring_seq, failures } => {
+                if failures > 0 {
+                    let fields = [("failures", Field::Number(failures))];
+                    self.log.say(Level::Info, "state stored again", &fields);
+                }
+                self.channel.tell_hot(ToHot::Persisted { ring_seq });
+            }
+            persist::Turn::Failed { ring_seq, error } => {
+                let path = self.answers.state_dir();
+                let fields = [
+                    ("ring_seq", Field::Number(ring_seq)),
+                    ("state_dir", Field::Text(&path)),
+                    ("error", Field::Text(&error)),
+                ];
+                self.log.say(Level::Error, Code::StateFailed.text(), &fields);
+            }
+        }
+    }
+
+    fn questions(&mut self) -> Result<(), Failure> {
+        let mut asked = Vec::new();
+        let mut sink = |ask: &session::Ask<'_>| asked.push((ask.id, answers::parse(ask.bytes)));
+        self.acceptor
+            .poll(Duration::ZERO, &mut sink)
+            .map_err(|error| Failure::new(Exit::System, format!("client sockets: {error}")))?;
+        for (ask, question) in asked {
+            let answer = match question {
+                answers::Question::Status => {
+                    if self.channel.tell_hot(ToHot::Snapshot { ask }) {
+                        continue;
+                    }
+                    answers::error("too many questions at a time")
+                }
+                answers::Question::Version => answers::version(),
+                answers::Question::Unknown(text) => {
+                    answers::error(&format!("unknown question {text:?}; known: status, version"))
+                }
+            };
+            self.acceptor.answer(ask, answer.as_bytes());
+        }
+        Ok(())
+    }
+
+    /// Writes down how the state was found and what the host lacks.
+    pub(crate) fn say_start(&mut self, loaded: &Loaded) {
+        let ring_seq = ("ring_seq", Field::Number(loaded.ring_seq));
+        match &loaded.found {
+            Found::Stored => self.log.say(Level::Debug, "ring number read", &[ring_seq]),
+            Found::Missing => self.log.say(
+                Level::Info,
+                "no stored ring number; starting above the clock's, so that none repeats",
+                &[ring_seq],
+            ),
+            Found::Corrupt(what) => self.log.say(
+                Level::Warn,
+                "stored ring number damaged; starting above the clock's, so that none repeats",
+                &[ring_seq, ("what", Field::Text(what))],
+            ),
+        }
+        for warning in self.answers.warnings() {
+            self.log.say(Level::Warn, "host", &[("what", Field::Text(warning))]);
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! The hot thread: owns region, pool, transport, node and session server, and turns the loop.
+//!
+//! A turn: collect completions (a bounded batch) and what programs submitted -> `node.handle` -> drain
+//! `poll_output` -> one submit, one publish -> rest as the idle strategy says. No lock, no allocation and no
+//! formatting once it runs, but for what is rare: new sessions, views, snapshots.
+
+mod idle;
+mod programs;
+mod setup;
+mod snapshot;
+
+use std::sync::Arc;
+
+use frame::Pool;
+use node::{Input, Node, Output};
+use session::{Request, Server};
+use transport::{Burst, Dest, Event, Queue, Transport};
+use uring::UdpTransport;
+use wire::NodeId;
+use wire::trace::{Code, Level, Trace};
+
+use crate::channel::{Channel, ToControl, ToHot, hush};
+use crate::clock::{monotonic_ns, wall_ns};
+use crate::exit::Failure;
+use crate::page::CountersPage;
+use crate::recorder::Recorder;
+use idle::{Rest, Strategy};
+use programs::{Programs, Scratch, deliver, input};
+pub(crate) use setup::{Plan, Started, start};
+
+/// Events taken from the transport in one turn: enough for a burst of each node of a middling ring, few
+/// enough that programs and timers are not kept waiting.
+const EVENTS_PER_TURN: usize = 64;
+
+/// How long the thread sleeps at most, so that counters page and leases never lag more than this.
+const PARK_NS_MAX: u64 = 1_000_000_000;
+
+/// How often the counters page is written while there is something to do.
+const PAGE_NS: u64 = 100_000_000;
+
+/// A timer this late is fired although datagrams still wait: they keep coming.
+const TIMER_LATE_NS: u64 = 2_000_000;
+
+/// Keys of watched descriptors.
+const KEY_CONTROL: u64 = 1;
+const KEY_PROGRAMS: u64 = 2;
+
+wire::counters! {
+    /// What the loop did.
+    pub struct LoopCounters {
+        /// Turns.
+        pub turns: u64,
+        /// Turns that found something to do.
+        pub turns_worked: u64,
+        /// Times the thread slept.
+        pub parks: u64,
+        /// Times it was about to sleep and found that a program had submitted something.
+        pub parks_refused: u64,
+        /// Bursts the transport did not take; the ring repairs that.
+        pub sends_refused: u64,
+        /// Timeouts handled.
+        pub timeouts: u64,
+        /// Times programs had something new to send.
+        pub submissions: u64,
+    }
+}
+
+/// Everything the hot thread owns.
+pub(crate) struct Hot {
+    plan: Arc<Plan>,
+    nodes: Vec<NodeId>,
+    pool: Pool,
+    node: Node,
+    server: Server,
+    transport: UdpTransport,
+    channel: Arc<Channel>,
+    recorder: Option<Recorder>,
+    page: Option<CountersPage>,
+    page_at_ns: u64,
+    /// What to add to monotonic time for wall time.
+    wall_offset_ns: u64,
+    strategy: Strategy,
+    scratch: Scratch,
+    events: Vec<Event>,
+    requests: Vec<Request>,
+    /// What programs had waiting when the node was told last.
+    pending_told: u64,
+    left: bool,
+    counters: LoopCounters,
+}
+
+impl Hot {
+    /// Turns the loop until the node has left.
+    ///
+    /// # Errors
+    /// None at present: what goes wrong while running is counted, traced and repaired.
+    pub(crate) fn run(mut self) -> Result<(), Failure> {
+        self.drain(monotonic_ns());
+        while !self.left {
+            self.turn();
+        }
+        self.write_page(monotonic_ns());
+        self.trace(monotonic_ns(), Trace::new(Level::Info, Code::Stopped, &[self.me()]));
+        self.channel.tell_control(ToControl::Left);
+        Ok(())
+    }
+
+    fn me(&self) -> u64 {
+        self.plan.config.me.into()
+    }
+
+    fn turn(&mut self) {
+        self.counters.turns += 1;
+        let received = self.receive();
+        let now_ns = monotonic_ns();
+        let told = self.told(now_ns);
+        let asked = self.programs(now_ns);
+        let fired = self.timers(now_ns, received < EVENTS_PER_TURN);
+        self.transport.flush();
+        self.server.publish();
+        self.server.reclaim(now_ns);
+        if now_ns.saturating_sub(self.page_at_ns) >= PAGE_NS {
+            self.write_page(now_ns);
+        }
+        if received > 0 || told || asked || fired {
+            self.counters.turns_worked += 1;
+            self.strategy.worked();
+        } else if !self.left {
+            self.rest(now_ns);
+        }
+    }
+
+    /// Takes what arrived. Data first: after the token was handled, what it covers is wanted before the
+    /// next token (Babay and Amir 2016).
+    fn receive(&mut self) -> usize {
+        let Self { transport, events, .. } = self;
+        let count = transport.poll(EVENTS_PER_TURN, Queue::Data, &mut |event| events.push(event));
+        if count == 0 {
+            return 0;
+        }
+        let mut events = std::mem::take(&mut self.events);
+        for event in events.drain(..) {
+            self.event(event);
+        }
+        self.events = events;
+        count
+    }
+
+    fn event(&mut self, event: Event) {
+        match event {
+            Event::Received { queue, burst: Burst { bytes, segment_bytes } } => {
+                let queue = match queue {
+                    Queue::Token => node::Queue::Token,
+                    Queue::Data => node::Queue::Data,
+                };
+                self.handle(Input::Received { queue, bytes, segment_bytes });
+            }
+            Event::Unreachable { peer } => {
+                if let Some(&peer) = self.nodes.get(usize::from(peer)) {
+                    self.handle(Input::Unreachable { peer });
+                }
+            }
+            Event::Ready { key: KEY_CONTROL } => self.channel.hush_hot(),
+            Event::Ready { .. } => hush(self.server.bell()),
+        }
+    }
+
+    /// Gives the node an input and does what it says.
+    fn handle(&mut self, input: Input) {
+        let now_ns = monotonic_ns();
+        self.node.handle(now_ns, input, &mut Programs(&mut self.server));
+        self.drain(now_ns);
+    }
+
+    fn drain(&mut self, now_ns: u64) {
+        while let Some(output) = self.node.poll_output() {
+            match output {
+                Output::Send { to, lane, bytes, segment_bytes } => {
+                    self.send(to, lane, Burst { bytes, segment_bytes });
+                }
+                Output::Event(event) => deliver(&mut self.server, &mut self.scratch, event),
+                Output::Persist { ring_seq } => {
+                    self.channel.tell_control(ToControl::Persist { ring_seq });
+                }
+                Output::Trace(trace) => self.trace(now_ns, trace),
+                Output::Left => self.left = true,
+            }
+        }
+    }
+
+    fn send(&mut self, to: node::Dest, lane: node::Lane, burst: Burst) {
+        let to = match to {
+            node::Dest::All => Dest::All,
+            node::Dest::Node(id) => match self.nodes.binary_search(&id) {
+                Ok(position) => Dest::Peer(position as u16),
+                Err(_) => return,
+            },
+        };
+        let queue = match lane {
+            node::Lane::Token => Queue::Token,
+            node::Lane::Data => Queue::Data,
+        };
+        if self.transport.send(to, queue, burst).is_err() {
+            self.counters.sends_refused += 1;
+        }
+        if queue == Queue::Token {
+            // The successor can work while we still seal what follows the token.
+            self.transport.flush();
+        }
+    }
+
+    /// What the control thread has to say.
+    fn told(&mut self, now_ns: u64) -> bool {
+        let mut any = false;
+        while let Some(message) = self.channel.next_for_hot() {
+            any = true;
+            match message {
+                ToHot::Persisted { ring_seq } => self.handle(Input::Persisted { ring_seq }),
+                ToHot::Snapshot { ask } => {
+                    let snapshot = Box::new(self.snapshot(now_ns));
+                    self.channel.tell_control(ToControl::Snapshot { ask, snapshot });
+                }
+                ToHot::Shutdown => self.handle(Input::Shutdown),
+            }
+        }
+        any
+    }
+
+    /// What programs ask for and submit.
+    fn programs(&mut self, now_ns: u64) -> bool {
+        let Self { server, requests, .. } = self;
+        let asked = server.poll(now_ns, &mut |request| requests.push(request)) > 0;
+        if asked {
+            let mut requests = std::mem::take(&mut self.requests);
+            for request in requests.drain(..) {
+                let (input, trace) = input(request);
+                if let Some(trace) = trace {
+                    self.trace(now_ns, trace);
+                }
+                self.handle(input);
+            }
+            self.requests = requests;
+        }
+        let pending = self.server.pending_bytes();
+        let submitted = pending > 0 && pending != self.pending_told;
+        if submitted {
+            self.counters.submissions += 1;
+            self.handle(Input::Submitted);
+        }
+        self.pending_told = self.server.pending_bytes();
+        asked || submitted
+    }
+
+    /// Fires what is due, but first looks at what had arrived before: what a datagram says may make
+    /// the timer pointless.
+    fn timers(&mut self, now_ns: u64, all_received: bool) -> bool {
+        let Some((at_ns, _)) = self.node.next_timeout() else { return false };
+        let patience_ns = if all_received { 0 } else { TIMER_LATE_NS };
+        if at_ns.saturating_add(patience_ns) > now_ns {
+            return false;
+        }
+        self.counters.timeouts += 1;
+        self.handle(Input::Timeout);
+        true
+    }
+
+    fn rest(&mut self, now_ns: u64) {
+        match self.strategy.rest(now_ns) {
+            Rest::Spin => std::hint::spin_loop(),
+            Rest::Yield => self.strategy.yield_core(monotonic_ns()),
+            Rest::Park => self.park(),
+        }
+    }
+
+    fn park(&mut self) {
+        // From here on programs ring the bell; what they submitted before is seen by this call.
+        if !self.server.may_sleep() || !self.channel.hot_is_told() {
+            self.counters.parks_refused += 1;
+            self.server.awake();
+            return;
+        }
+        let now_ns = monotonic_ns();
+        let timer_ns = self.node.next_timeout().map_or(u64::MAX, |(at_ns, _)| at_ns);
+        let timeout_ns = timer_ns.saturating_sub(now_ns).min(PARK_NS_MAX);
+        if timeout_ns > 0 {
+            self.counters.parks += 1;
+            self.transport.wait(Some(timeout_ns));
+        }
+        self.server.awake();
+        self.strategy.worked();
+    }
+
+    /// Into the flight recorder, and on to the log.
+    fn trace(&mut self, now_ns: u64, trace: Trace) {
+        let wall_ns = now_ns.wrapping_add(self.wall_offset_ns);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.record(now_ns, wall_ns, &trace);
+        }
+        self.channel.trace(wall_ns, trace);
+    }
+
+    fn write_page(&mut self, now_ns: u64) {
+        self.page_at_ns = now_ns;
+        self.wall_offset_ns = wall_ns().wrapping_sub(monotonic_ns());
+        let Some(mut page) = self.page.take() else { return };
+        self.each_counter(&mut |_, _, value| page.put(value));
+        page.finish(now_ns);
+        self.page = Some(page);
+    }
+}

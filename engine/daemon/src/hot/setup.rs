@@ -1,0 +1,316 @@
+//! Making everything the hot thread owns, on that thread, in the order in which it depends on each other.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use frame::{PoolConfig, Region};
+use node::Node;
+use schema::{Config, Cpu, Encryption, LockMemory, Multicast, Provider};
+use session::{Acceptor, Access};
+use transport::Transport;
+use uring::UdpTransport;
+use wire::trace::{Code, Level, Trace};
+use wire::{BootId, NodeId};
+
+use super::idle::Strategy;
+use super::programs::Scratch;
+use super::{EVENTS_PER_TURN, Hot, KEY_CONTROL, KEY_PROGRAMS, LoopCounters};
+use crate::channel::Channel;
+use crate::clock::{monotonic_ns, wall_ns};
+use crate::exit::{Exit, Failure};
+use crate::page::CountersPage;
+use crate::recorder::Recorder;
+
+/// What the hot thread is made from.
+pub(crate) struct Plan {
+    /// The checked configuration.
+    pub(crate) config: Config,
+    /// The cluster key, if encryption is on.
+    pub(crate) key: Option<schema::key_file::ClusterKey>,
+    /// This start of the engine.
+    pub(crate) boot: BootId,
+    /// Randomness for jitter and for the first session's number.
+    pub(crate) seed: u64,
+    /// Highest ring number that may have been used.
+    pub(crate) ring_seq: u64,
+}
+
+/// What the control thread gets from a hot thread that is ready to run.
+pub(crate) struct Started {
+    /// Listens for programs.
+    pub(crate) acceptor: Acceptor,
+    /// What the host gave less of than was asked for.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// UDP payload of an Ethernet packet, before IP and UDP headers: what `mtu = "auto"` is at most.
+const MTU_AUTO_BYTES: usize = 1500;
+
+/// Room in a slot beside the datagram: what the driver puts before it.
+const SLOT_HEADROOM_BYTES: usize = 128;
+
+/// Bytes of a large slot: the largest GSO burst.
+const LARGE_SLOT_BYTES: usize = 65_536;
+
+/// Share (one in so many) of the small slots that one rotation may fill; three rotations are kept, and
+/// frames are full only under load.
+const WINDOW_SHARE: u64 = 4;
+
+/// Makes the hot thread's belongings. Call it on the thread that will run them.
+///
+/// # Errors
+/// What is missing and what to change, with the exit code.
+pub(crate) fn start(plan: Arc<Plan>, channel: Arc<Channel>) -> Result<(Hot, Started), Failure> {
+    let config = &plan.config;
+    let system = |error: &dyn std::fmt::Display| Failure::new(Exit::System, error);
+    let mut warnings = Vec::new();
+    pin(config.engine.cpu)?;
+    lock_memory(config.engine.lock_memory, &mut warnings)?;
+    let pool_config = pool_config(config);
+    let region = Region::create(pool_config).map_err(|error| system(&error))?;
+    let region_fd = region.fd().try_clone_to_owned().map_err(|error| system(&error))?;
+    let pool = region.into_pool(pool_config);
+    let mut transport =
+        UdpTransport::new(udp(config), pool.clone()).map_err(|error| system(&error))?;
+    warnings.extend(transport.warnings().iter().map(ToString::to_string));
+    let now_ns = monotonic_ns();
+    let node = Node::new(node_config(&plan, &transport), pool.clone(), now_ns)
+        .map_err(|error| Failure::new(Exit::Config, error))?;
+    let (server, acceptor) = session::open(session_config(&plan), pool.clone(), region_fd)
+        .map_err(|error| Failure::new(Exit::Files, error))?;
+    for (fd, key) in [(channel.hot_bell(), KEY_CONTROL), (server.bell(), KEY_PROGRAMS)] {
+        transport.watch(fd, key).map_err(|error| system(&error))?;
+    }
+    let recorder = recorder(&plan, &mut warnings);
+    let mut nodes: Vec<NodeId> = config.nodes.iter().map(|node| NodeId(node.id)).collect();
+    nodes.sort_unstable();
+    let mut hot = Hot {
+        nodes,
+        pool,
+        node,
+        server,
+        transport,
+        channel,
+        recorder,
+        page: None,
+        page_at_ns: now_ns,
+        wall_offset_ns: wall_ns().wrapping_sub(now_ns),
+        strategy: Strategy::new(config.engine.idle, config.engine.spin_ns),
+        scratch: Scratch::default(),
+        events: Vec::with_capacity(EVENTS_PER_TURN),
+        requests: Vec::with_capacity(64),
+        pending_told: 0,
+        left: false,
+        counters: LoopCounters::default(),
+        plan: plan.clone(),
+    };
+    hot.page = page(&hot, &config.engine.state_dir, &mut warnings);
+    let boot = u64::from_le_bytes(plan.boot.0[..8].try_into().unwrap_or_default());
+    let started = Trace::new(Level::Info, Code::Started, &[config.me.into(), boot]);
+    hot.trace(now_ns, started);
+    Ok((hot, Started { acceptor, warnings }))
+}
+
+fn pin(cpu: Cpu) -> Result<(), Failure> {
+    let Cpu::Pinned(wanted) = cpu else { return Ok(()) };
+    let cores = core_affinity::get_core_ids().unwrap_or_default();
+    let Some(core) = cores.iter().find(|core| core.id == wanted) else {
+        let known: Vec<_> = cores.iter().map(|core| core.id.to_string()).collect();
+        let message =
+            format!("engine.cpu = {wanted}: this process may run on cores {}", known.join(", "));
+        return Err(Failure::new(Exit::System, message));
+    };
+    if core_affinity::set_for_current(*core) {
+        Ok(())
+    } else {
+        let message = format!("engine.cpu = {wanted}: the kernel refuses to pin the thread");
+        Err(Failure::new(Exit::System, message))
+    }
+}
+
+/// Locks what the process touches. `Auto` does so only where no limit stands in the way: with a limit the
+/// call may succeed and a later mapping fail.
+fn lock_memory(wanted: LockMemory, warnings: &mut Vec<String>) -> Result<(), Failure> {
+    use rustix::mm::{MlockAllFlags, mlockall};
+    use rustix::thread::CapabilitySet;
+    let unlimited =
+        rustix::process::getrlimit(rustix::process::Resource::Memlock).current.is_none();
+    let capable = rustix::thread::capabilities(None)
+        .is_ok_and(|sets| sets.effective.contains(CapabilitySet::IPC_LOCK));
+    let wanted_now = match wanted {
+        LockMemory::On => true,
+        LockMemory::Auto => unlimited || capable,
+        LockMemory::Off => false,
+    };
+    if !wanted_now {
+        return Ok(());
+    }
+    // Pages are locked as they are touched: an idle engine does not hold its whole region.
+    let flags = MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT;
+    match mlockall(flags) {
+        Ok(()) => Ok(()),
+        Err(error) if wanted == LockMemory::On => {
+            let hint = "raise the limit (LimitMEMLOCK=infinity in the unit, `ulimit -l unlimited`)";
+            let message = format!("engine.lock_memory = \"on\": mlockall: {error}; {hint}");
+            Err(Failure::new(Exit::System, message))
+        }
+        Err(error) => {
+            warnings.push(format!("memory is not locked: mlockall: {error}"));
+            Ok(())
+        }
+    }
+}
+
+fn mtu_bytes(config: &Config) -> usize {
+    config.transport.mtu_bytes.unwrap_or(MTU_AUTO_BYTES)
+}
+
+fn pool_config(config: &Config) -> PoolConfig {
+    PoolConfig {
+        small_bytes: (mtu_bytes(config) + SLOT_HEADROOM_BYTES).next_multiple_of(1024),
+        small_count: config.memory.small_slots,
+        large_bytes: LARGE_SLOT_BYTES,
+        large_count: config.memory.large_slots,
+    }
+}
+
+fn udp(config: &Config) -> uring::Config {
+    let me = config.nodes.iter().position(|node| node.id == config.me).unwrap_or_default();
+    let peers = config
+        .nodes
+        .iter()
+        .map(|node| uring::Peer { data: node.address, token: node.token_address })
+        .collect();
+    let headers = if config.my_node().address.is_ipv4() { 28 } else { 48 };
+    // A quarter of the large slots receives; the rest sends and is held by slow readers.
+    let quarter = config.memory.large_slots / 4;
+    let data_buffers = (1 << quarter.max(1).ilog2()).min(1 << 15);
+    uring::Config {
+        multicast: match config.transport.multicast {
+            Multicast::Off => None,
+            Multicast::Group(group) => Some(uring::Multicast {
+                group: group.ip(),
+                port: group.port(),
+                interface: None,
+                hops: config.transport.multicast_ttl,
+            }),
+        },
+        datagram_bytes_max: mtu_bytes(config) - headers,
+        receive_buffer_bytes: config.transport.receive_buffer_bytes,
+        send_buffer_bytes: config.transport.send_buffer_bytes,
+        data_buffers: data_buffers as u16,
+        ..uring::Config::new(me as u16, peers)
+    }
+}
+
+fn node_config<'p>(plan: &'p Plan, transport: &UdpTransport) -> node::Config<'p> {
+    let config = &plan.config;
+    let caps = transport.caps();
+    let tuning = totem::Tuning::default();
+    let small_bytes = u64::from(config.memory.small_slots) * mtu_bytes(config) as u64;
+    let global_window_bytes = tuning.global_window_bytes.min(small_bytes / WINDOW_SHARE);
+    node::Config {
+        me: NodeId(config.me),
+        nodes: config.nodes.iter().map(|node| NodeId(node.id)).collect(),
+        cluster_name: &config.cluster_name,
+        security: security(plan),
+        boot: plan.boot,
+        seed: plan.seed,
+        datagram_bytes: caps.datagram_bytes,
+        burst_segments: caps.burst_segments,
+        burst_bytes: caps.burst_bytes,
+        token_timeout: match config.totem.token_timeout {
+            schema::TokenTimeout::Auto { min_us, max_us } => {
+                totem::TokenTimeout::Auto { min_us, max_us }
+            }
+            schema::TokenTimeout::Fixed { us } => totem::TokenTimeout::Fixed { us },
+        },
+        config_version: config.config_version,
+        config_hash: config.shared_hash(),
+        ring_seq_stored: plan.ring_seq,
+        tuning: totem::Tuning {
+            global_window_bytes,
+            personal_window_bytes_max: tuning.personal_window_bytes_max.min(global_window_bytes),
+            ..tuning
+        },
+        limits: groups::Limits {
+            sessions_max: config.ipc.max_clients,
+            memberships_max: config.limits.memberships_max,
+        },
+    }
+}
+
+fn security(plan: &Plan) -> link::Security {
+    match (&plan.config.security.encryption, &plan.key) {
+        (Encryption::Aes256Gcm { .. }, Some(key)) => link::Security::Aes256Gcm {
+            key: key.0,
+            epoch: 0,
+            provider: match plan.config.security.provider {
+                Provider::AesGcm => link::Provider::AesGcm,
+                _ => fastest(),
+            },
+        },
+        _ => link::Security::Off,
+    }
+}
+
+#[cfg(feature = "aws-lc")]
+fn fastest() -> link::Provider {
+    link::Provider::AwsLc
+}
+
+#[cfg(not(feature = "aws-lc"))]
+fn fastest() -> link::Provider {
+    link::Provider::AesGcm
+}
+
+fn session_config(plan: &Plan) -> session::Config {
+    let ipc = &plan.config.ipc;
+    session::Config {
+        access: Access {
+            uids: ipc.allow_uids.clone(),
+            gids: ipc.allow_gids.clone(),
+            private_uids: ipc.private_uids.clone(),
+            private_gids: ipc.private_gids.clone(),
+        },
+        node: plan.config.me,
+        boot: plan.boot.0,
+        first_session: (plan.seed >> 32) as u32,
+        sessions_max: ipc.max_clients as usize,
+        delivery_slots: ipc.delivery_slots,
+        submit_bytes: ipc.submit_bytes,
+        private_bytes: ipc.private_bytes,
+        message_bytes_max: plan.config.limits.message_bytes_max,
+        lag_slots: ipc.lag_slots,
+        backlog_bytes_max: ipc.spill_bytes,
+        backlog_bytes_total_max: ipc.spill_bytes_total,
+        lease_ns: ipc.lease_ns,
+        ..session::Config::new(&ipc.socket)
+    }
+}
+
+/// The flight recorder; without room for it the engine runs all the same.
+fn recorder(plan: &Plan, warnings: &mut Vec<String>) -> Option<Recorder> {
+    let file = plan.config.recorder.file.as_ref()?;
+    let bytes = plan.config.recorder.bytes;
+    match Recorder::open(file, bytes, plan.config.me, plan.boot.0, wall_ns()) {
+        Ok(recorder) => Some(recorder),
+        Err(error) => {
+            warnings.push(format!("no flight recorder: {}: {error}", file.display()));
+            None
+        }
+    }
+}
+
+fn page(hot: &Hot, dir: &Path, warnings: &mut Vec<String>) -> Option<CountersPage> {
+    let mut names = Vec::new();
+    hot.each_counter(&mut |layer, name, _| names.push(format!("{layer}.{name}")));
+    let path = dir.join("counters");
+    match CountersPage::create(&path, &names, hot.plan.boot.0) {
+        Ok(page) => Some(page),
+        Err(error) => {
+            warnings.push(format!("no counters page: {}: {error}", path.display()));
+            None
+        }
+    }
+}
