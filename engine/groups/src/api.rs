@@ -38,8 +38,8 @@ pub struct Pulled {
     pub safe: bool,
 }
 
-/// The application messages waiting on this node. Implemented over submit rings by the daemon and over plain
-/// queues by the simulator. Fair among sessions.
+/// The application messages waiting on this node. Implemented over submit rings by the daemon and
+/// over plain queues by the simulator. Fair among sessions.
 pub trait Clients {
     /// An estimate of the bytes waiting; zero if and only if `pull` would give nothing.
     fn pending_bytes(&self) -> u64;
@@ -97,9 +97,9 @@ pub struct Messages {
     pub seq: u64,
     /// Where the run's body starts in its frame's payload: order within a frame.
     pub offset: u32,
-    /// The run's body. It lies whole in its frame and is a multiple of 8 bytes long; whether its records
-    /// do is for the reader to check while it walks them (`wire::run::record_at` does), because the cost here is
-    /// per run, not per message. A fragment's header has been checked.
+    /// The run's body. It lies whole in its frame and is a multiple of 8 bytes long; whether its
+    /// records do is for the reader to check while it walks them (`wire::run::record_at` does),
+    /// because the cost here is per run, not per message. A fragment's header has been checked.
     pub body: Frame,
 }
 

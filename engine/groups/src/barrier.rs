@@ -1,6 +1,6 @@
-//! The sync barrier: after every new ring each member says which of its sessions are in which groups, and
-//! nothing else is sent until everybody's last piece was delivered. That point of the total order ends the
-//! barrier, at every member alike.
+//! The sync barrier: after every new ring each member says which of its sessions are in which
+//! groups, and nothing else is sent until everybody's last piece was delivered. That point of the
+//! total order ends the barrier, at every member alike.
 
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
@@ -65,8 +65,8 @@ impl Barrier {
         self.cursor.is_some()
     }
 
-    /// Writes the next piece of our state into `buf`; `None` if there is none or `buf` is too short. The
-    /// table does not change while a barrier stands, so the cursor stays good.
+    /// Writes the next piece of our state into `buf`; `None` if there is none or `buf` is too
+    /// short. The table does not change while a barrier stands, so the cursor stays good.
     pub(crate) fn write_part(
         &mut self,
         buf: &mut [u8],
@@ -143,7 +143,8 @@ impl Barrier {
     }
 }
 
-/// Writes a group's entry; the error says how many sessions were written before the buffer was full.
+/// Writes a group's entry; the error says how many sessions were written before the buffer was
+/// full.
 fn write_group<'m>(
     writer: &mut StateWriter<'_>,
     name: &[u8],

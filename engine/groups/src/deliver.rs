@@ -21,8 +21,8 @@ use crate::{Cause, Event, Groups, Messages, RefusedReason, View};
 type Changes = Vec<(MemberId, Cause)>;
 
 impl Groups {
-    /// A frame in its place of the total order. What its bytes claim is checked; what does not hold is
-    /// counted and dropped, at every node alike.
+    /// A frame in its place of the total order. What its bytes claim is checked; what does not hold
+    /// is counted and dropped, at every node alike.
     pub fn deliver(&mut self, now_ns: u64, delivered: Delivered) {
         self.counters.frames_delivered += 1;
         if self.ring != Some(delivered.ring) {
@@ -165,13 +165,13 @@ impl Groups {
         }
     }
 
-    /// Replaces the table by what all members said: groups are numbered by name, and each that has a
-    /// local member and changed is shown once. Returns the number of nodes.
+    /// Replaces the table by what all members said: groups are numbered by name, and each that has
+    /// a local member and changed is shown once. Returns the number of nodes.
     fn end_barrier(&mut self, at: &Delivered, agreed: Agreed) -> u64 {
         let Agreed { mut groups, boots } = agreed;
         let old_boots = core::mem::take(&mut self.boots);
-        // A node that missed a part of the order, or is another boot, lost what it had: it is shown as gone
-        // and come, even when its sessions look the same.
+        // A node that missed a part of the order, or is another boot, lost what it had: it is shown
+        // as gone and come, even when its sessions look the same.
         let together: BTreeSet<NodeId> = self
             .together
             .iter()

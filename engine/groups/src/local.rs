@@ -53,8 +53,9 @@ struct Session {
     groups: Vec<(Rc<[u8]>, Phase)>,
 }
 
-/// The open sessions and the queue of their requests, which is bounded: a session has at most a join and a
-/// leave per membership and one process-down, and both sessions and memberships have limits.
+/// The open sessions and the queue of their requests, which is bounded: a session has at most a
+/// join and a leave per membership and one process-down, and both sessions and memberships have
+/// limits.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
     open: BTreeMap<u32, Session>,
@@ -80,8 +81,8 @@ impl Sessions {
         self.open.entry(session).or_insert(Session { pid, groups: Vec::new() });
     }
 
-    /// Forgets a session; its requests that wait are withdrawn, and if others may know it as a member
-    /// a process-down is queued.
+    /// Forgets a session; its requests that wait are withdrawn, and if others may know it as a
+    /// member a process-down is queued.
     pub(crate) fn close(&mut self, session: u32) {
         let Some(gone) = self.open.remove(&session) else { return };
         self.memberships -= gone.groups.len() as u32;

@@ -42,8 +42,8 @@ pub struct Groups {
     pub(crate) wake: bool,
 }
 
-/// Room made for events at the start, so that a full burst of frames does not allocate: 64 frames of
-/// 16 runs.
+/// Room made for events at the start, so that a full burst of frames does not allocate: 64 frames
+/// of 16 runs.
 const EVENTS_CAPACITY: usize = 1024;
 
 impl Groups {
@@ -75,8 +75,9 @@ impl Groups {
         }
     }
 
-    /// A local program or its connection is gone: nothing it still had waiting is sent, and a process-down for all
-    /// its groups goes out in order. Who closes in peace lets its messages be pulled first.
+    /// A local program or its connection is gone: nothing it still had waiting is sent, and a
+    /// process-down for all its groups goes out in order. Who closes in peace lets its messages be
+    /// pulled first.
     pub fn close(&mut self, session: u32) {
         for number in self.table.groups_of(self.config.me, session) {
             if let Some(group) = self.table.get_mut(number) {
@@ -104,8 +105,9 @@ impl Groups {
         }
     }
 
-    /// A session asks to leave. Answered by a view in which it left, or by [`Event::Refused`]. Messages of the session
-    /// that were not pulled by now are not sent any more, so hand the request in after them.
+    /// A session asks to leave. Answered by a view in which it left, or by [`Event::Refused`].
+    /// Messages of the session that were not pulled by now are not sent any more, so hand the
+    /// request in after them.
     pub fn leave(&mut self, session: u32, request: u32, group: GroupHandle) {
         let number = self.table.number_of(group);
         let Some(group) = number.and_then(|number| self.table.get_mut(number)) else {
@@ -125,7 +127,8 @@ impl Groups {
         self.events.push_back(Event::Refused { session, request, reason });
     }
 
-    /// The ring changed, at this point of the total order. A regular configuration starts a sync barrier.
+    /// The ring changed, at this point of the total order. A regular configuration starts a sync
+    /// barrier.
     pub fn configuration(&mut self, now_ns: u64, configuration: &Configuration) {
         let members = &configuration.members;
         self.events.push_back(Event::Configuration(configuration.clone()));
@@ -167,7 +170,8 @@ impl Groups {
         self.ring.is_some() && self.barrier.is_none()
     }
 
-    /// Whether something to send came up since the last time this was asked: a reason to wake the ring.
+    /// Whether something to send came up since the last time this was asked: a reason to wake the
+    /// ring.
     pub fn take_wake(&mut self) -> bool {
         core::mem::take(&mut self.wake)
     }
@@ -180,7 +184,8 @@ impl Groups {
         }
     }
 
-    /// Members of a group by its name, sorted by node, pid, session; `None` if there is no such group.
+    /// Members of a group by its name, sorted by node, pid, session; `None` if there is no such
+    /// group.
     pub fn members(&self, name: &[u8]) -> Option<Vec<MemberId>> {
         let number = self.table.number_of_name(name)?;
         Some(self.table.get(number)?.members_by_pid())

@@ -9,12 +9,12 @@ use zerocopy::IntoBytes;
 
 use crate::{Clients, Event, Groups, Pulled, PulledKind, RefusedReason};
 
-/// Least room worth building a frame in: any control message fits, so nothing waits for ever behind one
-/// that does not.
+/// Least room worth building a frame in: any control message fits, so nothing waits for ever behind
+/// one that does not.
 const ROOM_BYTES_MIN: usize = RUN_HEADER_BYTES + CONTROL_BYTES_MIN;
 
-/// Most refused runs thrown away while one frame is built, so that a session that sends where it may not
-/// cannot hold the engine.
+/// Most refused runs thrown away while one frame is built, so that a session that sends where it
+/// may not cannot hold the engine.
 const REFUSED_PER_FRAME_MAX: u32 = 64;
 
 /// The group layer as the ring's source of frames. Made by [`Groups::source`].

@@ -27,7 +27,8 @@ wire::counters! {
         pub controls_sent: u64,
         /// Times no frame was built because too few slots were free.
         pub slots_short: u64,
-        /// Messages pulled from a session that may not send to the group: dropped, the session told.
+        /// Messages pulled from a session that may not send to the group: dropped, the session
+        /// told.
         pub messages_refused: u64,
         /// Messages pulled from a session that is closed: dropped.
         pub messages_of_closed: u64,
@@ -41,8 +42,8 @@ wire::counters! {
         pub peer_unknown_group: u64,
         /// Runs from peers whose sender is not a member of the group: dropped.
         pub peer_not_member: u64,
-        /// Runs from peers at a point of the order where they may not be (application messages before the
-        /// barrier ended, states after it or of another ring): dropped.
+        /// Runs from peers at a point of the order where they may not be (application messages
+        /// before the barrier ended, states after it or of another ring): dropped.
         pub peer_out_of_place: u64,
         /// Joins and leaves that change nothing, or break the limit.
         pub peer_void: u64,
@@ -69,7 +70,8 @@ pub struct GroupStatus {
 /// The state of the group layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
-    /// The ring whose members the group state is agreed with (or being agreed); none before the first.
+    /// The ring whose members the group state is agreed with (or being agreed); none before the
+    /// first.
     pub ring: Option<RingId>,
     /// Whether the sync barrier of that ring ended.
     pub synced: bool,

@@ -67,9 +67,10 @@ impl Group {
     }
 }
 
-/// All groups. A group's place in `slots` is its number on the wire: the lowest free one when its first member
-/// joins, and by name after a barrier. A number may be given to another group of the same ring: no run with the old
-/// meaning can still come, because a sender stops sending before the leave that ends its membership is numbered.
+/// All groups. A group's place in `slots` is its number on the wire: the lowest free one when its
+/// first member joins, and by name after a barrier. A number may be given to another group of the
+/// same ring: no run with the old meaning can still come, because a sender stops sending before the
+/// leave that ends its membership is numbered.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     slots: Vec<Option<Group>>,

@@ -1,4 +1,5 @@
-//! Bytes from peers: whatever they are, the table stays what all agreed on, and what is read was written.
+//! Bytes from peers: whatever they are, the table stays what all agreed on, and what is read was
+//! written.
 
 extern crate synchrotron_groups as groups;
 

@@ -1,6 +1,6 @@
-//! Random lives of clusters: joins, leaves, messages, deaths, crashes, partitions and merges in any order. The
-//! world checks after every frame that all nodes that read it have the same table; here it is checked what each program
-//! was told.
+//! Random lives of clusters: joins, leaves, messages, deaths, crashes, partitions and merges in any
+//! order. The world checks after every frame that all nodes that read it have the same table; here
+//! it is checked what each program was told.
 
 extern crate synchrotron_groups as groups;
 

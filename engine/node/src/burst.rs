@@ -1,10 +1,12 @@
 //! Packing frames into bursts.
 //!
-//! A burst is one buffer that the kernel or card cuts into datagrams of equal size. Frames differ in size, so
-//! all but the last are padded with zeros to the longest. Frames are only noted as they come and sealed together once the
-//! burst is cut, when its segment size is known. A burst is cut when
+//! A burst is one buffer that the kernel or card cuts into datagrams of equal size. Frames differ
+//! in size, so all but the last are padded with zeros to the longest. Frames are only noted as they
+//! come and sealed together once the burst is cut, when its segment size is known. A burst is cut
+//! when
 //!
-//! * a frame for another destination, or a token, follows: the network must see the order of outputs;
+//! * a frame for another destination, or a token, follows: the network must see the order of
+//!   outputs;
 //! * it would be longer than the transport or a large slot takes, or have too many segments;
 //! * more than half of it would be padding.
 

@@ -13,16 +13,18 @@ use wire::{Kind, NodeId};
 use crate::burst::{Packer, slot};
 use crate::{Config, ConfigError, Counters, Input, NodeCounters, Output, Reason, Status};
 
-/// A buffer in a large slot that fills less than this share of it (one in so many) is copied out of it: at 64 KiB
-/// that is 16 KiB, some 2 us of copying against the risk of running out of large slots.
+/// A buffer in a large slot that fills less than this share of it (one in so many) is copied out of
+/// it: at 64 KiB that is 16 KiB, some 2 us of copying against the risk of running out of large
+/// slots.
 const COPY_OUT_SHARE: usize = 4;
 
-/// Payload bytes counted for a free small slot in this node's credit. Frames that are kept are rarely full, and
-/// small slots are needed for our own frames too: a quarter of the usual 2 KiB.
+/// Payload bytes counted for a free small slot in this node's credit. Frames that are kept are
+/// rarely full, and small slots are needed for our own frames too: a quarter of the usual 2 KiB.
 const CREDIT_PER_SMALL: u64 = 512;
 
-/// Share (one in so many) of a free large slot's bytes counted in this node's credit. What stays in large slots fills
-/// at least `1 / COPY_OUT_SHARE` of them; half of that for what others need them for.
+/// Share (one in so many) of a free large slot's bytes counted in this node's credit. What stays in
+/// large slots fills at least `1 / COPY_OUT_SHARE` of them; half of that for what others need them
+/// for.
 const CREDIT_LARGE_SHARE: u64 = 2 * COPY_OUT_SHARE as u64;
 
 /// Room made for outputs at the start. A visit gives at most a personal window of bursts.
@@ -271,8 +273,8 @@ impl Node {
     fn settle(&mut self, now_ns: u64, clients: &mut dyn Clients) {
         self.collect(now_ns);
         // Each round either numbers what waited or finds that the ring cannot yet: the wake flag is
-        // set again only by a configuration, the end of a barrier or a request, none of which a wake
-        // makes more than once.
+        // set again only by a configuration, the end of a barrier or a request, none of which a
+        // wake makes more than once.
         while self.groups.take_wake() {
             self.totem.wake(now_ns, &mut self.groups.source(clients));
             self.collect(now_ns);

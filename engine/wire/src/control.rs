@@ -1,8 +1,10 @@
-//! Control messages of the group layer: the bodies of [`RunKind::Control`](crate::run::RunKind) runs.
+//! Control messages of the group layer: the bodies of [`RunKind::Control`](crate::run::RunKind)
+//! runs.
 //!
 //! A run carries one message: a [`ControlHeader`], `bytes` bytes of content, zero padding to a
-//! multiple of 8. `Join`, `Leave` and `ProcessDown` say what a session of the frame's origin does; `State` is
-//! one piece of what a node has to say at a sync barrier: its boot number and the sessions it has in each group.
+//! multiple of 8. `Join`, `Leave` and `ProcessDown` say what a session of the frame's origin does;
+//! `State` is one piece of what a node has to say at a sync barrier: its boot number and the
+//! sessions it has in each group.
 
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -44,8 +46,8 @@ const PROCESS_DOWN: u8 = 3;
 const STATE: u8 = 4;
 const STATE_FINAL: u8 = 1;
 
-/// One session of the frame's origin, 8 bytes: the content of a process-down and the head of the content
-/// of a join and a leave, where the group's name follows.
+/// One session of the frame's origin, 8 bytes: the content of a process-down and the head of the
+/// content of a join and a leave, where the group's name follows.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub struct SessionEntry {
@@ -202,8 +204,8 @@ fn parse_state(content: &[u8], flags: u8) -> Result<State<'_>, WireError> {
 
 /// Checks the body of a control run and says what it is.
 ///
-/// # Errors
-/// When a length does not agree with the bytes there are, or a field has a value that no sender writes.
+/// # Errors When a length does not agree with the bytes there are, or a field has a value that no
+/// sender writes.
 pub fn parse(body: &[u8]) -> Result<Control<'_>, WireError> {
     let (head, rest) = prefix::<ControlHeader>(body)?;
     let bytes = head.bytes.get() as usize;

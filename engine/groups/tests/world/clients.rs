@@ -13,8 +13,8 @@ pub struct Waiting {
     pub safe: bool,
 }
 
-/// Messages of all sessions of a node, oldest first. Those of one session to one group that stand together are
-/// pulled as one run.
+/// Messages of all sessions of a node, oldest first. Those of one session to one group that stand
+/// together are pulled as one run.
 #[derive(Default)]
 pub struct Queue {
     pub waiting: VecDeque<Waiting>,

@@ -1,6 +1,7 @@
-//! A cluster of group layers over a total order kept in memory. Every component (partition) has a log; nodes
-//! read it at their own pace. A change of components follows extended virtual synchrony: nodes that go on together
-//! first read the same part of their old log, which holds at least all that one of them sent or has read.
+//! A cluster of group layers over a total order kept in memory. Every component (partition) has a
+//! log; nodes read it at their own pace. A change of components follows extended virtual synchrony:
+//! nodes that go on together first read the same part of their old log, which holds at least all
+//! that one of them sent or has read.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
 pub mod clients;
@@ -149,7 +150,8 @@ impl World {
         true
     }
 
-    /// Makes new components. Nodes not named have no ring any more (they are cut off by being crashed).
+    /// Makes new components. Nodes not named have no ring any more (they are cut off by being
+    /// crashed).
     pub fn reform(&mut self, components: &[Vec<NodeId>]) {
         for members in components {
             let ring = RingId { seq: self.next_ring, rep: members[0] };
@@ -178,7 +180,8 @@ impl World {
         }
     }
 
-    /// `together` go on from an old log: they read the same part of it, its end in the transitional configuration.
+    /// `together` go on from an old log: they read the same part of it, its end in the transitional
+    /// configuration.
     fn leave_log(&mut self, log: usize, together: &[NodeId], ring: RingId) {
         let entries = &self.logs[log].entries;
         let own = entries.iter().rposition(|e| together.contains(&e.origin)).map_or(0, |at| at + 1);
