@@ -127,7 +127,8 @@ pub enum SendError {
 /// Moves datagrams. See the crate's documentation for the order of calls.
 pub trait Transport {
     /// What this transport can do; fixed after it was made, except that `datagram_bytes` and
-    /// `token_bytes` may fall when the path's MTU falls.
+    /// `token_bytes` may fall when the path's MTU falls. What they allowed at first is still taken
+    /// then, since frames once made must go through, but travels in fragments.
     fn caps(&self) -> Caps;
 
     /// Takes a burst for sending. The slot is freed when the kernel or card is done with it. On

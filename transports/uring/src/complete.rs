@@ -7,6 +7,7 @@ use ::transport::{Burst, Event, Queue};
 use io_uring::{cqueue, opcode, types};
 
 use crate::receive::parse;
+use crate::sends::Along;
 use crate::sockopt;
 use crate::transport::{FILE_DATA, FILE_GROUP, FILE_TOKEN, Kind, Notice, UdpTransport, user_data};
 use crate::watches::Outcome;
@@ -163,30 +164,32 @@ impl UdpTransport {
             }
             _ => {}
         }
-        let split = matches!(errno, libc::EINVAL | libc::EIO | libc::EOPNOTSUPP);
-        let Some((done, held)) = self.shared.sends.finish(number, split) else { return };
-        if let Some(held) = held {
-            if done.segmented {
-                // The path does not segment: from now on one datagram per call.
-                self.gso = false;
-                self.counters.bursts_split += 1;
-                if !self.send_along(held, done.range, done.segment_bytes, route) {
-                    self.counters.sends_failed += 1;
-                }
-            } else {
-                self.counters.sends_failed += 1;
-            }
-            self.shared.sends.let_go(held);
-        } else if errno == libc::EMSGSIZE {
+        let keep = matches!(errno, libc::EINVAL | libc::EIO | libc::EOPNOTSUPP | libc::EMSGSIZE);
+        let Some((done, held)) = self.shared.sends.finish(number, keep) else { return };
+        let Some(held) = held else {
+            self.counters.sends_failed += 1;
+            return;
+        };
+        let again = if errno == libc::EMSGSIZE {
             self.counters.sends_over_mtu += 1;
             // Only if this was not sent before the limit fell.
             if done.segment_bytes <= self.caps.datagram_bytes {
                 let mtu = self.sockets.path_mtu(&self.config);
                 self.lower_mtu(mtu);
             }
+            // Now one by one, and the kernel may fragment them.
+            done.segment_bytes > self.caps.datagram_bytes && done.repeats == 0
         } else {
+            // The path does not segment: from now on one datagram per call.
+            self.gso &= !done.segmented;
+            self.counters.bursts_split += u64::from(done.segmented);
+            done.segmented
+        };
+        let along = Along { route, segment_bytes: done.segment_bytes, repeats: done.repeats + 1 };
+        if !(again && self.send_along(held, done.range, along)) {
             self.counters.sends_failed += 1;
         }
+        self.shared.sends.let_go(held);
     }
 
     /// Empties (up to a bound) the error queue of a socket; returns how many errors there were.

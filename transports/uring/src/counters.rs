@@ -44,6 +44,8 @@ counters! {
     sends_repeated,
     /// Sends refused because the path's MTU is smaller.
     sends_over_mtu,
+    /// Datagrams sent in IP fragments because they were made before the path's MTU fell.
+    datagrams_fragmented,
     /// Bursts taken apart because the path does not segment.
     bursts_split,
     /// Reports that a peer is unreachable.

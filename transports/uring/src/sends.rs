@@ -29,6 +29,16 @@ pub(crate) struct Route {
     pub(crate) peer: Option<u16>,
 }
 
+/// How a burst, or a part of one, is sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Along {
+    pub(crate) route: Route,
+    /// Bytes of each datagram but the last.
+    pub(crate) segment_bytes: usize,
+    /// How often it was tried before.
+    pub(crate) repeats: u8,
+}
+
 /// One `sendmsg`. The kernel may read `message`, `vector` and `control` while `held` is some.
 struct Op {
     message: libc::msghdr,
@@ -51,6 +61,8 @@ struct Held {
 /// What a completed send was.
 #[derive(Debug)]
 pub(crate) struct Done {
+    /// How often it was tried before.
+    pub(crate) repeats: u8,
     pub(crate) range: Range<usize>,
     pub(crate) segment_bytes: usize,
     /// Whether it was a burst the kernel was asked to segment.
@@ -122,8 +134,7 @@ impl Sends {
         &mut self,
         held: u32,
         range: Range<usize>,
-        segment_bytes: usize,
-        route: Route,
+        along: Along,
         user_data: impl Fn(u32) -> u64,
     ) -> Option<squeue::Entry> {
         let number = self.free_ops.pop()?;
@@ -132,9 +143,9 @@ impl Sends {
         burst.uses += 1;
         op.held = Some(held);
         op.range = range;
-        op.segment_bytes = segment_bytes;
-        op.route = route;
-        op.repeats = 0;
+        op.segment_bytes = along.segment_bytes;
+        op.route = along.route;
+        op.repeats = along.repeats;
         Some(self.entry(number).user_data(user_data(number)))
     }
 
@@ -194,6 +205,7 @@ impl Sends {
         let op = self.ops.get_mut(number as usize)?;
         let held = op.held.take()?;
         let done = Done {
+            repeats: op.repeats,
             range: op.range.clone(),
             segment_bytes: op.segment_bytes,
             segmented: op.range.len() > op.segment_bytes,

@@ -87,6 +87,15 @@ impl Sockets {
         unicast.chain(multicast).min().unwrap_or(usize::MAX)
     }
 
+    /// Lets the kernel fragment what is larger than the path's MTU.
+    pub(crate) fn allow_fragments(&self) {
+        for socket in [&self.token, &self.data] {
+            let v4 = socket.domain().is_ok_and(|d| d == Domain::IPV4);
+            // If refused, such datagrams are lost and counted.
+            let _ = fragments(socket, v4, true);
+        }
+    }
+
     /// Datagrams the kernel dropped because a socket buffer was full.
     pub(crate) fn drops(&self) -> u64 {
         let group = self.group.as_ref().map_or(0, |g| sockopt::drops(&g.socket));
@@ -119,12 +128,20 @@ fn unicast(which: &'static str, address: SocketAddr) -> Result<Socket, Error> {
 }
 
 fn never_fragment(socket: &Socket, v4: bool) -> io::Result<()> {
-    if v4 {
-        sockopt::set_int(socket, IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DO)
+    fragments(socket, v4, false)
+}
+
+/// Allows or forbids IP fragments; either way the path's MTU is learnt.
+fn fragments(socket: &Socket, v4: bool, allowed: bool) -> io::Result<()> {
+    let (discover, level, name) = if v4 {
+        let how = if allowed { libc::IP_PMTUDISC_WANT } else { libc::IP_PMTUDISC_DO };
+        (how, IPPROTO_IP, libc::IP_MTU_DISCOVER)
     } else {
-        sockopt::set_int(socket, IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DO)?;
-        sockopt::set_int(socket, IPPROTO_IPV6, libc::IPV6_DONTFRAG, 1)
-    }
+        let how = if allowed { libc::IPV6_PMTUDISC_WANT } else { libc::IPV6_PMTUDISC_DO };
+        sockopt::set_int(socket, IPPROTO_IPV6, libc::IPV6_DONTFRAG, (!allowed).into())?;
+        (how, IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER)
+    };
+    sockopt::set_int(socket, level, name, discover)
 }
 
 /// Asks for socket buffers, past the sysctl limits where we may, and reports what is missing.

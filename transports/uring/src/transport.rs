@@ -15,7 +15,7 @@ use crate::counters::Counters;
 use crate::error::Error;
 use crate::receive::{CONTROL_BYTES, HEADROOM_BYTES};
 use crate::ring;
-use crate::sends::{Route, Sends};
+use crate::sends::{Along, Route, Sends};
 use crate::sockets::{DATAGRAM_BYTES_MIN, Sockets};
 use crate::watches::Watches;
 
@@ -82,6 +82,8 @@ pub struct UdpTransport {
     pub(crate) unreachable: Box<[bool]>,
     pub(crate) gso: bool,
     pub(crate) caps: Caps,
+    /// The caps at start: frames made under them may have to be sent again when the MTU has fallen.
+    limits: Caps,
     pub(crate) counters: Counters,
     warnings: Vec<Warning>,
     pool: Pool,
@@ -128,6 +130,7 @@ impl UdpTransport {
             armed: [false; 3],
             watches: Watches::default(),
             caps,
+            limits: caps,
             counters: Counters::default(),
             warnings,
             pool,
@@ -277,24 +280,26 @@ impl UdpTransport {
         }
     }
 
-    /// Starts the sends of a burst along one route: one, or one per datagram without GSO.
+    /// Starts the sends of a burst along one route: one, or one per datagram where the kernel cannot
+    /// segment.
     pub(crate) fn send_along(
         &mut self,
         held: u32,
         range: std::ops::Range<usize>,
-        segment_bytes: usize,
-        route: Route,
+        along: Along,
     ) -> bool {
-        let step = if self.gso { range.len() } else { segment_bytes };
+        // What no longer fits the path is fragmented, which excludes segmenting.
+        let fits = along.segment_bytes <= self.caps.datagram_bytes;
+        let step = if self.gso && fits { range.len() } else { along.segment_bytes };
         let mut from = range.start;
         while from < range.end {
             let part = from..range.end.min(from + step);
             from = part.end;
             let number = |n| user_data(Kind::Send, n);
-            let Some(entry) = self.shared.sends.start(held, part, segment_bytes, route, number)
-            else {
+            let Some(entry) = self.shared.sends.start(held, part, along, number) else {
                 return false;
             };
+            self.counters.datagrams_fragmented += u64::from(!fits);
             if !self.push(&entry) {
                 let number = (entry.get_user_data() & u64::from(u32::MAX)) as u32;
                 self.shared.sends.finish(number, true);
@@ -316,7 +321,7 @@ impl UdpTransport {
 
     fn send_to(&mut self, to: Dest, queue: Queue, burst: Burst) -> Result<(), SendError> {
         let (bytes, segment_bytes) = (burst.bytes.len(), burst.segment_bytes.max(1));
-        self.caps.check(queue, bytes, segment_bytes)?;
+        self.limits.check(queue, bytes, segment_bytes)?;
         let segment_bytes = segment_bytes.min(bytes);
         let peers = self.config.peers.len() as u16;
         let all = 0..peers;
@@ -330,7 +335,8 @@ impl UdpTransport {
         }
         let datagrams = bytes.div_ceil(segment_bytes);
         let copies = if group { 1 } else { targets.len() };
-        let sends = copies * if self.gso { 1 } else { datagrams };
+        let whole = self.gso && segment_bytes <= self.caps.datagram_bytes;
+        let sends = copies * if whole { 1 } else { datagrams };
         if self.shared.sends.free() < sends {
             // The kernel may have finished some that we have not looked at yet.
             self.enter(None, false);
@@ -344,19 +350,21 @@ impl UdpTransport {
         if group {
             let fd = self.sockets.fd(FILE_DATA);
             let route = Route { file: FILE_DATA, fd, address: u32::from(peers) * 2, peer: None };
-            taken = self.send_along(held, 0..bytes, segment_bytes, route);
+            taken = self.send_along(held, 0..bytes, Along { route, segment_bytes, repeats: 0 });
         } else {
             let me = self.config.me;
             for peer in targets.filter(|p| to != Dest::All || *p != me) {
                 let route = self.route(queue, peer);
-                taken &= self.send_along(held, 0..bytes, segment_bytes, route);
+                let along = Along { route, segment_bytes, repeats: 0 };
+                taken &= self.send_along(held, 0..bytes, along);
             }
         }
         self.shared.sends.let_go(held);
         if taken { Ok(()) } else { Err(SendError::Full) }
     }
 
-    /// Lowers the datagram limit to what fits a path of this MTU.
+    /// Lowers the datagram limit to what fits a path of this MTU. Larger ones, made before, are sent
+    /// in fragments from then on: slow, but they cannot be made smaller.
     pub(crate) fn lower_mtu(&mut self, mtu: usize) {
         let me = self.config.peers[self.config.me as usize].data.ip();
         let room = mtu.saturating_sub(header_bytes(me)).max(DATAGRAM_BYTES_MIN);
@@ -364,6 +372,7 @@ impl UdpTransport {
             self.caps.datagram_bytes = room;
             self.caps.token_bytes = self.caps.token_bytes.min(room);
             self.counters.mtu_fell += 1;
+            self.sockets.allow_fragments();
         }
     }
 }
