@@ -15,6 +15,8 @@ const PINGS: u8 = 2;
 const SUSPECTS_MAX: usize = 64;
 /// A ping whose hint does not come back in this time proves nothing.
 const PATIENCE_NS: u64 = 50_000_000;
+/// Grace is given so often in a row: a node that is always late must still notice that others are gone.
+const GRACES_MAX: u32 = 3;
 /// Lateness below this is the scheduler's, not a pause.
 const PAUSE_MIN_NS: u64 = 5_000_000;
 
@@ -27,11 +29,14 @@ struct Suspect {
 /// Who is suspected dead.
 pub(crate) struct Detector {
     suspects: Vec<Suspect>,
+    /// When grace was last given for a pause, and how often in a row.
+    grace_ns: u64,
+    graces: u32,
 }
 
 impl Detector {
     pub(crate) fn new() -> Self {
-        Self { suspects: Vec::new() }
+        Self { suspects: Vec::new(), grace_ns: 0, graces: 0 }
     }
 
     /// A hint that `pos` is gone; `true` when it is confirmed.
@@ -90,9 +95,13 @@ impl Detector {
         }
         ctx.counters.own_pauses += 1;
         ctx.counters.own_pause_ns += late_ns;
+        let soon = now_ns < self.grace_ns.saturating_add(timeout_ns);
+        self.graces = if soon { self.graces + 1 } else { 1 };
+        self.grace_ns = now_ns;
         let grace_ns = now_ns.saturating_add(timeout_ns / 4);
+        let blameless = self.graces <= GRACES_MAX;
         for timer in [Timer::TokenLoss, Timer::Consensus, Timer::Beacon, Timer::Leave] {
-            if ctx.timers.is_set(timer) {
+            if blameless && ctx.timers.is_set(timer) {
                 ctx.timers.postpone(timer, grace_ns);
             }
         }

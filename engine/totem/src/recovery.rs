@@ -191,7 +191,7 @@ impl Recovery {
         let stable = ours().map(|told| told.state.stable).max().unwrap_or(0);
         self.obliged = ours().fold(self.together, |all, told| all.union(&told.state.obliged));
         // A fact that one member knows is a fact for all who come along with it.
-        old.stable = old.stable.max(stable);
+        old.set_stable(stable);
         self.total = Some(total);
     }
 

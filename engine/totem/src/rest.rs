@@ -14,6 +14,7 @@ const BEACONS: u64 = 3;
 impl Ordering {
     /// After numbering: keep the token, let it rest, or pass it on.
     pub(crate) fn conclude(&mut self, now_ns: u64, backlog: u64, ctx: &mut Ctx) {
+        const RETRY_NS: u64 = 1_000_000;
         self.settle();
         let Some(held) = &mut self.held else { return };
         let token = &held.token;
@@ -23,8 +24,11 @@ impl Ordering {
             self.deliver(ctx);
             self.release();
             if backlog > 0 {
-                ctx.timers.set(Timer::Hold, now_ns);
+                // Nothing could be taken although something waits: memory is short, so do not spin.
+                let pause_ns = if self.high > self.departed_seq { 0 } else { RETRY_NS };
+                ctx.after(Timer::Hold, now_ns, pause_ns);
             }
+            self.departed_seq = self.high;
             return;
         }
         let all_here = self.aru == token.seq && token.ranges.is_empty();

@@ -16,8 +16,10 @@ use crate::{Dest, Lane, Mutation};
 const RETRANSMITS: u64 = 4;
 /// How long after an empty pool the next attempt to send the token is made.
 const RETRY_NS: u64 = 1_000_000;
-/// A member that stops `aru` for this many timeouts receives nothing.
+/// A member that stops `aru` for this many timeouts receives nothing ...
 const STUCK_TIMEOUTS: u64 = 8;
+/// ... but a member that is short of memory for a moment is no such case.
+const STUCK_MIN_NS: u64 = 1_000_000_000;
 
 /// The token while it is here.
 pub(crate) struct Held {
@@ -71,6 +73,7 @@ impl Ordering {
             || token.seq < self.high
             || token.seq - base > self.window.capacity()
             || !self.members.contains(token.regular_next)
+            || !self.members.contains(from)
             // It comes to whose turn it is, or out of turn to somebody else.
             || token.detour == (token.regular_next == ctx.me)
             || token.visit - self.visit > u64::from(u32::MAX) / 4;
@@ -354,7 +357,7 @@ impl Ordering {
     /// The member that has received nothing for too long, if there is one.
     pub(crate) fn not_receiving(&self, now_ns: u64, ctx: &Ctx) -> Option<(NodeId, u64)> {
         let (who, _, since_ns) = self.stuck?;
-        let limit_ns = ctx.timeout_ns().saturating_mul(STUCK_TIMEOUTS);
+        let limit_ns = ctx.timeout_ns().saturating_mul(STUCK_TIMEOUTS).max(STUCK_MIN_NS);
         let age_ns = now_ns.saturating_sub(since_ns);
         (age_ns > limit_ns).then_some((who, age_ns))
     }
