@@ -208,6 +208,11 @@ impl Attachment {
         self.ended
     }
 
+    /// Ends the session for a reason of this side's own.
+    pub fn end(&mut self, cause: Cause) {
+        self.ended.get_or_insert(cause);
+    }
+
     /// Room for one record in the submit ring, to be written in place.
     ///
     /// # Errors

@@ -1,0 +1,157 @@
+//! Large messages, put together from fragments: one buffer per sending member and group, all within one budget.
+
+use std::collections::BTreeMap;
+
+use session::Member;
+use session::layout;
+
+/// Bytes reserved at once at most, whatever a fragment claims its message will have.
+const RESERVE_BYTES_MAX: u64 = 1 << 20;
+
+/// What a fragment led to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// The message is whole: the fragment carries all of it.
+    Whole,
+    /// The message is whole: here it is.
+    Assembled(Vec<u8>),
+    /// More has to come, or it belongs to nothing we saw the start of.
+    Partial,
+    /// It does not fit the budget; the rest of it will be ignored. Its length.
+    TooMuch(u64),
+}
+
+#[derive(Debug)]
+struct Partial {
+    total: u64,
+    bytes: Vec<u8>,
+}
+
+/// Messages under construction.
+#[derive(Debug)]
+pub(crate) struct Assembly {
+    partial: BTreeMap<(u32, Member), Partial>,
+    bytes: usize,
+    bytes_max: usize,
+}
+
+impl Assembly {
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        Self { partial: BTreeMap::new(), bytes: 0, bytes_max }
+    }
+
+    /// Takes the body of a fragment run of `sender` to `group`.
+    pub(crate) fn add(&mut self, group: u32, sender: Member, body: &[u8]) -> Step {
+        let key = (group, sender);
+        let Some((total, offset, bytes)) = layout::fragment(body) else { return Step::Partial };
+        if offset == 0 {
+            self.forget(&key);
+            if bytes.len() as u64 == total {
+                return Step::Whole;
+            }
+            let fresh =
+                Partial { total, bytes: Vec::with_capacity(total.min(RESERVE_BYTES_MAX) as usize) };
+            self.partial.insert(key, fresh);
+        }
+        let Some(partial) = self.partial.get_mut(&key) else { return Step::Partial };
+        if partial.total != total || partial.bytes.len() as u64 != offset {
+            // A sender's fragments come in order without a gap; what does not fit is a message whose
+            // middle we were not there for.
+            self.forget(&key);
+            return Step::Partial;
+        }
+        if self.bytes + bytes.len() > self.bytes_max {
+            self.forget(&key);
+            return Step::TooMuch(total);
+        }
+        partial.bytes.extend_from_slice(bytes);
+        self.bytes += bytes.len();
+        if (partial.bytes.len() as u64) < total {
+            return Step::Partial;
+        }
+        match self.partial.remove(&key) {
+            Some(partial) => {
+                self.bytes -= partial.bytes.len();
+                Step::Assembled(partial.bytes)
+            }
+            None => Step::Partial,
+        }
+    }
+
+    /// A member went: what it had begun will never be finished.
+    pub(crate) fn member_left(&mut self, group: u32, member: Member) {
+        self.forget(&(group, member));
+    }
+
+    /// We left the group.
+    pub(crate) fn group_left(&mut self, group: u32) {
+        let gone: Vec<_> = self.partial.keys().filter(|key| key.0 == group).copied().collect();
+        gone.iter().for_each(|key| self.forget(key));
+    }
+
+    /// A new session: nothing goes on.
+    pub(crate) fn clear(&mut self) {
+        self.partial.clear();
+        self.bytes = 0;
+    }
+
+    fn forget(&mut self, key: &(u32, Member)) {
+        if let Some(partial) = self.partial.remove(key) {
+            self.bytes -= partial.bytes.len();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SENDER: Member = Member { node: 1, session: 2, pid: 3 };
+
+    fn piece(total: u64, offset: u64, bytes: &[u8]) -> Vec<u8> {
+        let mut body = Vec::new();
+        body.extend_from_slice(&total.to_le_bytes());
+        body.extend_from_slice(&offset.to_le_bytes());
+        body.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+        body.extend_from_slice(&[0; 4]);
+        body.extend_from_slice(bytes);
+        body
+    }
+
+    #[test]
+    fn fragments_of_several_senders_do_not_mix() {
+        let mut assembly = Assembly::new(100);
+        let other = Member { session: 9, ..SENDER };
+        assert_eq!(assembly.add(7, SENDER, &piece(4, 0, b"ab")), Step::Partial);
+        assert_eq!(assembly.add(7, other, &piece(4, 0, b"wx")), Step::Partial);
+        assert_eq!(assembly.add(7, SENDER, &piece(4, 2, b"cd")), Step::Assembled(b"abcd".to_vec()));
+        assert_eq!(assembly.add(7, other, &piece(4, 2, b"yz")), Step::Assembled(b"wxyz".to_vec()));
+        assert_eq!(assembly.bytes, 0);
+        assert_eq!(assembly.add(7, SENDER, &piece(2, 0, b"hi")), Step::Whole);
+    }
+
+    #[test]
+    fn what_began_before_us_or_was_cut_off_is_ignored() {
+        let mut assembly = Assembly::new(100);
+        assert_eq!(assembly.add(7, SENDER, &piece(6, 2, b"cd")), Step::Partial);
+        assert_eq!(assembly.add(7, SENDER, &piece(6, 4, b"ef")), Step::Partial);
+        assert_eq!(assembly.add(7, SENDER, &piece(4, 0, b"ab")), Step::Partial);
+        assembly.member_left(7, SENDER);
+        assert_eq!(assembly.add(7, SENDER, &piece(4, 2, b"cd")), Step::Partial);
+        assert_eq!(assembly.add(7, SENDER, &piece(4, 0, b"ab")), Step::Partial);
+        assembly.group_left(7);
+        assert_eq!(assembly.add(7, SENDER, &piece(4, 2, b"cd")), Step::Partial);
+        assert_eq!((assembly.bytes, assembly.partial.len()), (0, 0));
+    }
+
+    #[test]
+    fn the_budget_holds_and_comes_back() {
+        let mut assembly = Assembly::new(10);
+        assert_eq!(assembly.add(7, SENDER, &piece(20, 0, &[1; 8])), Step::Partial);
+        assert_eq!(assembly.add(7, SENDER, &piece(20, 8, &[1; 8])), Step::TooMuch(20));
+        assert_eq!(assembly.add(7, SENDER, &piece(20, 16, &[1; 4])), Step::Partial);
+        assert_eq!(assembly.bytes, 0);
+        assert_eq!(assembly.add(7, SENDER, &piece(10, 0, &[1; 8])), Step::Partial);
+        assert_eq!(assembly.add(7, SENDER, &piece(10, 8, &[1; 2])), Step::Assembled(vec![1; 10]));
+    }
+}

@@ -1,0 +1,178 @@
+//! Sending.
+
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
+
+use session::layout::{PIECE_HEADER_BYTES, RecordKind, record_bytes};
+use session::{Cause, SubmitLoan};
+
+use crate::event::Group;
+use crate::membership::Stage;
+use crate::{Client, PublishError};
+
+/// Longest message or piece that is submitted in one record, in bytes.
+pub(crate) const PIECE_BYTES: usize = 32 << 10;
+
+/// A message being written in place, in the submit ring. Dropped without [`Loan::commit`], it never was.
+#[must_use = "a loan that is not committed is not sent"]
+pub struct Loan<'a> {
+    loan: SubmitLoan<'a>,
+}
+
+impl Loan<'_> {
+    /// Sends it.
+    pub fn commit(self) {
+        self.loan.send();
+    }
+}
+
+impl Deref for Loan<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.loan.bytes()
+    }
+}
+
+impl DerefMut for Loan<'_> {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        self.loan.bytes_mut()
+    }
+}
+
+impl Client {
+    /// Publishes a message (agreed delivery), waiting for room in the submit ring as long as it takes. Received
+    /// events stay where they are meanwhile.
+    ///
+    /// # Errors
+    /// See [`PublishError`]; then nothing was published.
+    pub fn publish(&mut self, group: &Group, bytes: &[u8]) -> Result<(), PublishError> {
+        self.send(group, bytes, false, true)
+    }
+
+    /// Publishes a message with safe delivery: it is delivered nowhere before every node of the ring has it.
+    ///
+    /// # Errors
+    /// See [`PublishError`]; then nothing was published.
+    pub fn publish_safe(&mut self, group: &Group, bytes: &[u8]) -> Result<(), PublishError> {
+        self.send(group, bytes, true, true)
+    }
+
+    /// Publishes a message of at most 32 KiB if there is room now.
+    ///
+    /// # Errors
+    /// See [`PublishError`]; then nothing was published.
+    pub fn try_publish(&mut self, group: &Group, bytes: &[u8]) -> Result<(), PublishError> {
+        self.send(group, bytes, false, false)
+    }
+
+    /// As [`Client::try_publish`], with safe delivery.
+    ///
+    /// # Errors
+    /// See [`PublishError`]; then nothing was published.
+    pub fn try_publish_safe(&mut self, group: &Group, bytes: &[u8]) -> Result<(), PublishError> {
+        self.send(group, bytes, true, false)
+    }
+
+    /// Room for a message of exactly `len` bytes (at most 32 KiB), to be written in place: saves the copy of `publish`. The
+    /// bytes are whatever the ring held there before.
+    ///
+    /// # Errors
+    /// See [`PublishError`]; [`PublishError::Full`]: wait with [`Client::wait_for_room`].
+    pub fn loan(&mut self, group: &Group, len: usize) -> Result<Loan<'_>, PublishError> {
+        self.check(group, len as u64)?;
+        if len > PIECE_BYTES {
+            return Err(PublishError::TooLongForOnePiece { found: len, max: PIECE_BYTES });
+        }
+        let loan = self.attachment.loan(RecordKind::Message, group.handle, len)?;
+        Ok(Loan { loan })
+    }
+
+    /// Waits until a message of `len` bytes (at most 32 KiB) has room in the submit ring, or the session is over. False: the
+    /// time is over.
+    pub fn wait_for_room(&mut self, len: usize, timeout: Option<Duration>) -> bool {
+        let bytes = record_bytes(len.min(PIECE_BYTES) + PIECE_HEADER_BYTES);
+        self.wait(timeout, Some(bytes))
+    }
+
+    fn check(&self, group: &Group, len: u64) -> Result<(), PublishError> {
+        if let Some(cause) = self.attachment.ended() {
+            return Err(PublishError::Ended(cause));
+        }
+        let max = self.attachment.message_bytes_max();
+        if len > max {
+            return Err(PublishError::TooLong { found: len, max });
+        }
+        match self.groups.get(group.handle) {
+            Some(m) if m.stage == Stage::Member && m.group == *group => Ok(()),
+            _ => Err(PublishError::NotMember),
+        }
+    }
+
+    fn send(
+        &mut self,
+        group: &Group,
+        bytes: &[u8],
+        safe: bool,
+        may_wait: bool,
+    ) -> Result<(), PublishError> {
+        self.check(group, bytes.len() as u64)?;
+        if bytes.len() <= PIECE_BYTES {
+            let kind = if safe { RecordKind::SafeMessage } else { RecordKind::Message };
+            return self.send_record(kind, group, &[bytes], may_wait);
+        }
+        if !may_wait {
+            return Err(PublishError::TooLongForOnePiece { found: bytes.len(), max: PIECE_BYTES });
+        }
+        let kind = if safe { RecordKind::SafePiece } else { RecordKind::Piece };
+        let mut offset = 0_u64;
+        for piece in bytes.chunks(PIECE_BYTES) {
+            let mut header = [0; PIECE_HEADER_BYTES];
+            header[..8].copy_from_slice(&(bytes.len() as u64).to_le_bytes());
+            header[8..].copy_from_slice(&offset.to_le_bytes());
+            self.send_record(kind, group, &[&header, piece], true)?;
+            offset += piece.len() as u64;
+        }
+        Ok(())
+    }
+
+    fn send_record(
+        &mut self,
+        kind: RecordKind,
+        group: &Group,
+        parts: &[&[u8]],
+        may_wait: bool,
+    ) -> Result<(), PublishError> {
+        let len = parts.iter().map(|part| part.len()).sum();
+        loop {
+            match self.attachment.loan(kind, group.handle, len).map_err(PublishError::from) {
+                Ok(mut loan) => {
+                    let mut to = loan.bytes_mut();
+                    for part in parts {
+                        let (here, rest) = to.split_at_mut(part.len());
+                        here.copy_from_slice(part);
+                        to = rest;
+                    }
+                    loan.send();
+                    return Ok(());
+                }
+                Err(PublishError::Full) if may_wait => {
+                    self.wait(None, Some(record_bytes(len)));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Waits for something to receive or (`room`) for that many bytes of room. False: the time is over.
+    pub(crate) fn wait(&mut self, timeout: Option<Duration>, room: Option<usize>) -> bool {
+        match self.attachment.wait(timeout, room) {
+            Ok(rung) => rung,
+            // The kernel cannot wait on descriptors that are ours and open: something took them away.
+            Err(_) => {
+                self.attachment.end(Cause::Resources);
+                true
+            }
+        }
+    }
+}

@@ -1,0 +1,355 @@
+//! Receiving: from the items of the session to the events of the program.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use session::layout::record_at;
+use session::view::OwnedView;
+use session::{Cause, Descriptor, Item, Kind, Member, Order};
+
+use crate::assembly::Step;
+use crate::event::{Change, Configuration, Event, Group, Message, View, ViewCause};
+use crate::membership::Stage;
+use crate::{Client, RefusedReason};
+
+/// Bytes of events kept while waiting for a join, at most.
+const KEPT_BYTES_MAX: usize = 64 << 20;
+
+/// Times to look before sleeping. A message under way on this machine takes about as long as a few hundred looks;
+/// waking from sleep costs ten times that.
+const LOOKS_BEFORE_SLEEP: u32 = 64;
+
+/// What all messages of a run have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Run {
+    group: Group,
+    sender: Member,
+    order: Order,
+    safe: bool,
+}
+
+/// An event that is ready, without its borrowed parts.
+#[derive(Debug)]
+pub(crate) enum Ready {
+    /// A message in the body of the present item.
+    InPlace(Range<usize>),
+    /// A message in memory of ours.
+    Owned(Run, Vec<u8>),
+    View(View),
+    Refused {
+        request: u32,
+        reason: RefusedReason,
+    },
+    NotSent {
+        group: u32,
+        count: u64,
+        reason: RefusedReason,
+    },
+    Dropped {
+        group: Group,
+        sender: Member,
+        total_bytes: u64,
+    },
+    Configuration(Configuration),
+    Ended(Cause),
+}
+
+/// What was received and not given to the program yet.
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    /// The run in the present item, and where its next message starts.
+    run: Option<(Run, usize)>,
+    /// Events set aside while waiting for a join.
+    kept: VecDeque<Ready>,
+    kept_bytes: usize,
+    /// The message given out last, if it is in memory of ours.
+    owned: Option<(Run, Vec<u8>)>,
+    /// The run of the message given out last, if it is in the present item.
+    last: Option<Run>,
+}
+
+impl Inbox {
+    /// Whether the next event has to come from the session.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.run.is_none() && self.kept.is_empty()
+    }
+}
+
+impl Client {
+    /// The next event, without waiting.
+    pub fn try_recv(&mut self) -> Option<Event<'_>> {
+        let ready = match self.inbox.kept.pop_front() {
+            Some(ready) => {
+                self.inbox.kept_bytes -= ready.bytes();
+                ready
+            }
+            None => self.advance()?,
+        };
+        Some(self.event(ready))
+    }
+
+    /// The next event; waits for one, at most this long (`None`: for ever). `None`: the time is over.
+    pub fn recv(&mut self, timeout: Option<Duration>) -> Option<Event<'_>> {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut looks = 0;
+        let ready = loop {
+            if let Some(ready) = self.inbox.kept.pop_front() {
+                self.inbox.kept_bytes -= ready.bytes();
+                break ready;
+            }
+            if let Some(ready) = self.advance() {
+                break ready;
+            }
+            looks += 1;
+            if looks < LOOKS_BEFORE_SLEEP {
+                std::hint::spin_loop();
+                continue;
+            }
+            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return None;
+            }
+            self.wait(left, None);
+        };
+        Some(self.event(ready))
+    }
+
+    /// Puts the borrowed parts back.
+    fn event(&mut self, ready: Ready) -> Event<'_> {
+        match ready {
+            Ready::InPlace(range) => {
+                let body = self.attachment.item().map_or(&[][..], |item| item.body);
+                // The run of the present item was set when the range was made.
+                let run = self.inbox.last.as_ref();
+                let bytes = body.get(range).unwrap_or_default();
+                run.map_or(Event::Disconnected, |run| run.message(bytes))
+            }
+            Ready::Owned(run, bytes) => {
+                let (run, bytes) = &*self.inbox.owned.insert((run, bytes));
+                run.message(bytes)
+            }
+            Ready::View(view) => Event::View(view),
+            Ready::Refused { request, reason } => Event::Refused { request, reason },
+            Ready::NotSent { group, count, reason } => Event::NotSent { group, count, reason },
+            Ready::Dropped { group, sender, total_bytes } => {
+                Event::Dropped { group, sender, total_bytes }
+            }
+            Ready::Configuration(configuration) => Event::Configuration(configuration),
+            Ready::Ended(Cause::Gone | Cause::Stopping | Cause::Closed) => Event::Disconnected,
+            Ready::Ended(cause) => Event::Evicted(cause),
+        }
+    }
+
+    /// Sets an event aside. False: there is no room for it, and it is gone.
+    pub(crate) fn keep(&mut self, ready: Ready) -> bool {
+        let ready = match ready {
+            Ready::InPlace(range) => {
+                let body = self.attachment.item().map_or(&[][..], |item| item.body);
+                let bytes = body.get(range).unwrap_or_default().to_vec();
+                match &self.inbox.last {
+                    Some(run) => Ready::Owned(run.clone(), bytes),
+                    None => return true,
+                }
+            }
+            other => other,
+        };
+        let bytes = ready.bytes();
+        if self.inbox.kept_bytes + bytes > KEPT_BYTES_MAX {
+            return false;
+        }
+        self.inbox.kept_bytes += bytes;
+        self.inbox.kept.push_back(ready);
+        true
+    }
+
+    /// The next event from the session.
+    pub(crate) fn advance(&mut self) -> Option<Ready> {
+        self.inbox.owned = None;
+        loop {
+            if let Some(range) = self.next_of_run() {
+                return Some(Ready::InPlace(range));
+            }
+            let item = match self.attachment.next_item() {
+                Ok(None) => return None,
+                Ok(Some(item)) => item,
+                Err(cause) => return Some(Ready::Ended(cause)),
+            };
+            let Item { descriptor, body } = item;
+            let ready = match descriptor.kind() {
+                Some(Kind::Messages) => {
+                    let run = self.groups.get(descriptor.group.get()).and_then(|m| {
+                        (m.stage != Stage::Joined).then(|| Run::new(&m.group, &descriptor))
+                    });
+                    self.inbox.run = run.map(|run| (run, 0));
+                    None
+                }
+                Some(Kind::Fragment) => {
+                    let Some(m) = self.groups.get(descriptor.group.get()) else { continue };
+                    if m.stage == Stage::Joined {
+                        continue;
+                    }
+                    let run = Run::new(&m.group, &descriptor);
+                    let step = self.assembly.add(m.group.handle, run.sender, body);
+                    self.fragment(run, step)
+                }
+                Some(Kind::View) => {
+                    let me = (self.attachment.node(), self.attachment.session());
+                    let Some(item) = self.attachment.item() else { continue };
+                    let Some(m) = self.groups.get_mut(descriptor.group.get()) else { continue };
+                    m.view.extend_from_slice(item.body);
+                    if descriptor.flags & Descriptor::MORE != 0 {
+                        continue;
+                    }
+                    let bytes = std::mem::take(&mut m.view);
+                    OwnedView::decode(&bytes).and_then(|view| self.view(&descriptor, view, me))
+                }
+                _ => self.notice(&descriptor),
+            };
+            if ready.is_some() {
+                return ready;
+            }
+        }
+    }
+
+    /// The next message of the run in the present item.
+    fn next_of_run(&mut self) -> Option<Range<usize>> {
+        let (run, at) = self.inbox.run.as_mut()?;
+        let body = self.attachment.item()?.body;
+        let record = record_at(body, *at);
+        match record {
+            Some((range, next)) => {
+                if *at == 0 {
+                    self.inbox.last = Some(run.clone());
+                }
+                *at = next;
+                if next >= body.len() {
+                    self.inbox.run = None;
+                }
+                Some(range)
+            }
+            None => {
+                self.inbox.run = None;
+                None
+            }
+        }
+    }
+
+    /// What a fragment led to.
+    fn fragment(&mut self, run: Run, step: Step) -> Option<Ready> {
+        match step {
+            Step::Partial => None,
+            Step::Assembled(bytes) => Some(Ready::Owned(run, bytes)),
+            Step::TooMuch(total_bytes) => {
+                Some(Ready::Dropped { group: run.group, sender: run.sender, total_bytes })
+            }
+            Step::Whole => {
+                let body = self.attachment.item()?.body;
+                let start = session::layout::FRAGMENT_HEADER_BYTES;
+                let (total, ..) = session::layout::fragment(body)?;
+                self.inbox.last = Some(run);
+                Some(Ready::InPlace(start..start + total as usize))
+            }
+        }
+    }
+
+    fn view(&mut self, item: &Descriptor, view: OwnedView, me: (u32, u32)) -> Option<Ready> {
+        let handle = item.group.get();
+        let changes = |list: &[(Member, u8)]| {
+            let change = |&(member, cause)| Change { member, cause: ViewCause::from_code(cause) };
+            list.iter().map(change).collect::<Vec<_>>()
+        };
+        let is_me = |member: &Member| (member.node, member.session) == me;
+        let is_last = view.left.iter().any(|(member, _)| is_me(member));
+        let membership = self.groups.get_mut(handle)?;
+        let is_first = membership.stage == Stage::Joined;
+        if is_first {
+            // Of an earlier stay, or of others before us: ours is the one that shows us.
+            if !view.members.iter().any(is_me) {
+                return None;
+            }
+            membership.stage = Stage::Member;
+        }
+        let group = membership.group.clone();
+        for (member, _) in &view.left {
+            self.assembly.member_left(handle, *member);
+        }
+        if is_last {
+            self.assembly.group_left(handle);
+            self.groups.left(handle);
+        }
+        Some(Ready::View(View {
+            group,
+            order: item.order(),
+            members: view.members,
+            joined: changes(&view.joined),
+            left: changes(&view.left),
+            is_first,
+            is_last,
+        }))
+    }
+
+    /// Everything without messages or members in it.
+    fn notice(&mut self, item: &Descriptor) -> Option<Ready> {
+        let reason = RefusedReason::from_code(item.count.get());
+        match item.kind()? {
+            Kind::Joined => {
+                self.groups.joined(item.position.get(), item.group.get());
+                None
+            }
+            Kind::Refused => {
+                let request = item.position.get();
+                self.groups.refused(request);
+                Some(Ready::Refused { request, reason })
+            }
+            Kind::NotSent => {
+                let (group, count) = (item.group.get(), item.seq.get());
+                Some(Ready::NotSent { group, count, reason })
+            }
+            Kind::Configuration => {
+                let body = self.attachment.item()?.body;
+                let nodes = body.as_chunks().0.iter().map(|n| u32::from_le_bytes(*n));
+                Some(Ready::Configuration(Configuration {
+                    ring_seq: item.ring_seq.get(),
+                    ring_rep: item.ring_rep.get(),
+                    transitional: item.count.get() != 0,
+                    nodes: nodes.collect(),
+                }))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Run {
+    fn new(group: &Group, item: &Descriptor) -> Self {
+        Self {
+            group: group.clone(),
+            sender: item.member(),
+            order: item.order(),
+            safe: item.flags & Descriptor::SAFE != 0,
+        }
+    }
+
+    fn message<'a>(&'a self, bytes: &'a [u8]) -> Event<'a> {
+        Event::Message(Message {
+            group: &self.group,
+            sender: self.sender,
+            bytes,
+            order: self.order,
+            safe: self.safe,
+        })
+    }
+}
+
+impl Ready {
+    /// Bytes it takes while it is kept, roughly.
+    fn bytes(&self) -> usize {
+        let more = match self {
+            Self::Owned(_, bytes) => bytes.len(),
+            Self::View(view) => view.members.len() * size_of::<Member>(),
+            _ => 0,
+        };
+        size_of::<Self>() + more
+    }
+}
