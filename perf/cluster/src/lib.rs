@@ -4,12 +4,24 @@
 //! The demo, the cluster tests and the benchmarks all start their engines here.
 #![forbid(unsafe_code)]
 
+mod clock;
 mod engine;
+pub mod failover;
 mod namespaces;
 mod observer;
+mod participant;
+mod payload;
+mod rig;
 mod spec;
+pub mod torture;
+mod worker;
 
+pub use clock::now_ns;
 pub use engine::{Engine, Signal};
+pub use failover::Fault;
 pub use namespaces::Namespaces;
 pub use observer::{Member, Observer, Verdict, ViewId, ViewLog, compare};
+pub use participant::{Participant, Rate, Role, SeenView};
+pub use rig::{Rig, wait_until};
 pub use spec::{Cluster, Place, Spec};
+pub use torture::Plan;

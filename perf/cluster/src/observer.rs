@@ -7,8 +7,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// A group view: ring sequence, ring representative, frame number. Equal everywhere.
-pub type ViewId = (u64, u32, u64);
+/// A group view's place in the total order: ring sequence, ring representative, frame number, place in the frame.
+/// Equal everywhere.
+pub type ViewId = (u64, u32, u64, u32);
 
 /// A group member: node, session.
 pub type Member = (u32, u32);
@@ -97,6 +98,16 @@ impl Observer {
         } else if number > expected && self.together(from, last_view) {
             self.find(format!("messages {expected}..{number} of {from:?} lost"));
         }
+    }
+
+    /// A message arrived whose content is not what was sent.
+    pub fn damaged(&mut self, from: Member, bytes: usize) {
+        self.find(format!("a message of {bytes} bytes of {from:?} is damaged"));
+    }
+
+    /// Something happened that must not happen in a well-behaved load.
+    pub fn unexpected(&mut self, what: String) {
+        self.find(what);
     }
 
     /// Whether `from` was a member, and we were connected, in every view since `since`.
@@ -202,9 +213,9 @@ mod tests {
 
     fn observer(name: &str, order: &[(Member, u64)]) -> Observer {
         let mut observer = Observer::new(name);
-        observer.view((1, 1, 0), [A, B]);
+        observer.view((1, 1, 0, 0), [A, B]);
         order.iter().for_each(|&(from, number)| observer.message(from, number));
-        observer.view((2, 1, 0), [A]);
+        observer.view((2, 1, 0, 0), [A]);
         observer
     }
 
@@ -236,7 +247,7 @@ mod tests {
     #[test]
     fn a_gap_across_a_separation_is_allowed() {
         let mut observer = observer("x", &[(B, 0)]);
-        observer.view((3, 1, 0), [A, B]);
+        observer.view((3, 1, 0, 0), [A, B]);
         observer.message(B, 7);
         assert!(compare(&[observer]).findings.is_empty());
     }
@@ -244,9 +255,9 @@ mod tests {
     #[test]
     fn views_with_one_name_and_two_memberships_are_found() {
         let mut x = Observer::new("x");
-        x.view((1, 1, 0), [A]);
+        x.view((1, 1, 0, 0), [A]);
         let mut y = Observer::new("y");
-        y.view((1, 1, 0), [A, B]);
+        y.view((1, 1, 0, 0), [A, B]);
         assert_eq!(compare(&[x, y]).findings.len(), 1);
     }
 }

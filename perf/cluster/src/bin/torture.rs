@@ -1,0 +1,95 @@
+//! `synchrotron-torture`: a long load through every fault, then the comparison of what everybody saw.
+#![forbid(unsafe_code)]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+use synchrotron_cluster::{Place, Plan, Spec, torture};
+
+/// Loads a cluster of real engines in network namespaces, hurts it and compares what its subscribers saw.
+#[derive(Parser)]
+struct Args {
+    /// The tool that carries the engine (`synchrotron`, started as `synchrotron engine --config FILE`).
+    #[arg(long, default_value = "target/release/synchrotron")]
+    program: PathBuf,
+    /// Engines.
+    #[arg(long, default_value_t = 3)]
+    nodes: usize,
+    /// Deliveries, all subscribers together.
+    #[arg(long, default_value_t = 10_000_000)]
+    deliveries: u64,
+    /// Bytes of a message.
+    #[arg(long, default_value_t = 64)]
+    message_bytes: usize,
+    /// Decides who is hit and when.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// MTU of the interfaces.
+    #[arg(long, default_value_t = 1500)]
+    mtu_bytes: u32,
+    /// Loopback instead of namespaces: no root needed, no network faults; the first UDP port.
+    #[arg(long)]
+    loopback: Option<u16>,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("torture: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> anyhow::Result<bool> {
+    let place = match args.loopback {
+        Some(base_port) => Place::Loopback { base_port },
+        None => Place::Namespaces { mtu_bytes: args.mtu_bytes },
+    };
+    let spec = Spec {
+        nodes: args.nodes,
+        place,
+        program: vec![args.program.clone(), "engine".into()],
+        encrypted: args.loopback.is_none(),
+        extra: Vec::new(),
+    };
+    let (deliveries, message_bytes) = (args.deliveries, args.message_bytes);
+    let plan = Plan { spec, deliveries, message_bytes, seed: args.seed };
+    let bar = ProgressBar::new(deliveries);
+    bar.set_style(ProgressStyle::with_template(
+        "[{bar:30}] {human_pos} deliveries, {elapsed} {msg}",
+    )?);
+    bar.enable_steady_tick(Duration::from_millis(250));
+    let report = torture::run(&plan, |delivered, fault| {
+        bar.set_position(delivered);
+        bar.set_message(fault.to_owned());
+    })?;
+    bar.finish_and_clear();
+    let good = report.verdict.findings.is_empty();
+    let object = serde_json::json!({
+        "nodes": args.nodes,
+        "seed": args.seed,
+        "messages": report.messages,
+        "deliveries": report.deliveries,
+        "seconds": report.seconds,
+        "faults": report.faults,
+        "heal_ms_max": report.heal_ms_max,
+        "views_compared": report.verdict.together,
+        "messages_compared": report.verdict.messages,
+        "findings": report.verdict.findings,
+    });
+    if args.json {
+        println!("{object}");
+    } else {
+        println!("{object:#}");
+    }
+    Ok(good)
+}

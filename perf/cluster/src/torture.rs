@@ -1,0 +1,157 @@
+//! A long load through every fault, with the accounts compared at the end.
+
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use rustix::process::Signal;
+
+use crate::{Place, Rate, Rig, Spec, Verdict};
+
+/// What to do.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The cluster; faults of the network need namespaces.
+    pub spec: Spec,
+    /// Deliveries (all participants together) at least.
+    pub deliveries: u64,
+    /// Bytes of a message.
+    pub message_bytes: usize,
+    /// Decides who is hit when.
+    pub seed: u64,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Report {
+    /// Messages ordered: published and taken.
+    pub messages: u64,
+    /// Deliveries to all participants.
+    pub deliveries: u64,
+    /// Seconds under load.
+    pub seconds: f64,
+    /// Faults made, by name.
+    pub faults: Vec<&'static str>,
+    /// Longest time from healing to one whole view, in milliseconds.
+    pub heal_ms_max: u64,
+    /// The comparison.
+    pub verdict: Verdict,
+}
+
+/// The faults, in the order in which they are made; the seed chooses victims and pauses.
+const FAULTS: [&str; 7] =
+    ["kill", "pause", "isolate", "one-way cut", "leave", "link down", "long pause"];
+
+/// Longest wait for one whole ring after healing.
+const HEAL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Runs the plan; `progress` hears deliveries so far and the fault at hand.
+///
+/// # Errors
+/// When engines do not start, or the ring does not heal.
+pub fn run(plan: &Plan, mut progress: impl FnMut(u64, &str)) -> anyhow::Result<Report> {
+    let mut rig = Rig::start(plan.spec.clone(), plan.message_bytes, HEAL_TIMEOUT)?;
+    let mut random = Random(plan.seed);
+    let start = Instant::now();
+    let (mut faults, mut heal_ms_max) = (Vec::new(), 0);
+    rig.set_rate(Rate::Flood);
+    let has_network = matches!(plan.spec.place, Place::Namespaces { .. });
+    let rounds_min = FAULTS.len();
+    let mut round = 0;
+    while rig.delivered() < plan.deliveries || round < rounds_min {
+        let fault = FAULTS[round % FAULTS.len()];
+        round += 1;
+        let needs_network = ["isolate", "one-way cut", "link down"].contains(&fault);
+        if needs_network && !has_network {
+            continue;
+        }
+        progress(rig.delivered(), fault);
+        load_for(&rig, Duration::from_millis(300 + random.below(700)), plan, &mut progress, fault);
+        let victim = random.below(plan.spec.nodes as u64) as usize;
+        let other = (victim + 1) % plan.spec.nodes;
+        hit(&mut rig, fault, victim, other, &mut random)?;
+        let healed = Instant::now();
+        rig.wait_whole(HEAL_TIMEOUT)?;
+        heal_ms_max = heal_ms_max.max(healed.elapsed().as_millis() as u64);
+        rig.set_rate(Rate::Flood);
+        faults.push(fault);
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    rig.settle(HEAL_TIMEOUT)?;
+    let (messages, deliveries) =
+        (rig.participants.iter().map(|p| p.sent_in_all()).sum(), rig.delivered());
+    let (_, verdict) = rig.verdict();
+    ensure!(verdict.together > 0, "no two participants passed from view to view together");
+    Ok(Report { messages, deliveries, seconds, faults, heal_ms_max, verdict })
+}
+
+fn load_for(
+    rig: &Rig,
+    time: Duration,
+    plan: &Plan,
+    progress: &mut impl FnMut(u64, &str),
+    fault: &str,
+) {
+    let end = Instant::now() + time;
+    while Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(50));
+        progress(rig.delivered().min(plan.deliveries), fault);
+    }
+}
+
+/// Makes one fault, lets it act, undoes it.
+fn hit(
+    rig: &mut Rig,
+    fault: &str,
+    victim: usize,
+    other: usize,
+    random: &mut Random,
+) -> anyhow::Result<()> {
+    let act = Duration::from_millis(500 + random.below(1500));
+    match fault {
+        "kill" => {
+            rig.cluster.engine(victim)?.kill()?;
+            std::thread::sleep(act);
+            rig.cluster.start(victim)
+        }
+        "leave" => {
+            rig.cluster.engine(victim)?.signal(Signal::TERM)?;
+            rig.cluster.engine(victim)?.wait(HEAL_TIMEOUT)?;
+            std::thread::sleep(act);
+            rig.cluster.start(victim)
+        }
+        "pause" | "long pause" => {
+            rig.cluster.engine(victim)?.signal(Signal::STOP)?;
+            std::thread::sleep(if fault == "pause" { Duration::from_millis(50) } else { act * 2 });
+            rig.cluster.engine(victim)?.signal(Signal::CONT)
+        }
+        "isolate" => {
+            rig.cluster.network()?.isolate(victim)?;
+            std::thread::sleep(act);
+            rig.cluster.network()?.heal()
+        }
+        "one-way cut" => {
+            rig.cluster.network()?.cut(victim, other)?;
+            std::thread::sleep(act);
+            rig.cluster.network()?.heal()
+        }
+        "link down" => {
+            rig.cluster.network()?.unplug(victim)?;
+            std::thread::sleep(act);
+            rig.cluster.network()?.plug(victim)
+        }
+        unknown => anyhow::bail!("no fault is called {unknown}"),
+    }
+}
+
+/// SplitMix64 (Steele, Lea, Flood 2014): choices from a seed.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % bound
+    }
+}
