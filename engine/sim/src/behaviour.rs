@@ -1,7 +1,8 @@
 //! What client processes do: come and go, join and leave, send, and now and then ask for nonsense.
 
-use groups::{Event, GroupHandle, RefusedReason, View};
+use groups::{Event, GroupHandle, RefusedReason};
 use node::Input;
+use wire::{NodeId, RingId};
 
 use crate::clients::{Phase, WHOLE_BYTES_MAX, Waiting};
 use crate::content::LEN_MIN;
@@ -108,6 +109,7 @@ impl World {
             && refusal.is_none()
         {
             r.joins.insert((session, request), group);
+            r.asked.insert((session, request), group);
         }
         let name = self.history.groups[group.0 as usize].clone();
         self.control(host, life, Input::Join { session, request, name });
@@ -201,10 +203,10 @@ impl World {
                     return;
                 };
                 let (group, node) = (GroupId(at as u32), self.hosts[host].id);
-                if group == fresh {
-                    self.send_fresh(host, life, view);
-                }
                 let Some(r) = self.running(host, life) else { return };
+                if group == fresh {
+                    r.fresh_view.clone_from(&view.members);
+                }
                 for (gone, cause) in &view.left {
                     if gone.node == node && *cause == groups::Cause::Leave {
                         r.leaves.remove(&(gone.session, group));
@@ -236,20 +238,31 @@ impl World {
         self.join(host, life, session, group);
     }
 
-    /// Sends a fresh message in every view of the fresh group that has all nodes.
-    fn send_fresh(&mut self, host: usize, life: LifeId, view: &View) {
-        let everybody = self.live().iter().all(|h| {
-            let id = self.hosts[*h].id;
-            view.members.iter().any(|m| m.node == id)
+    /// Sends a fresh message from every node once all are in one view of the fresh group and one ring,
+    /// and again should the ring change.
+    pub(crate) fn send_fresh(&mut self, ring: RingId) {
+        let live = self.live();
+        let nodes: Vec<NodeId> = live.iter().map(|h| self.hosts[*h].id).collect();
+        let ready = live.iter().filter_map(|h| self.hosts[*h].running.as_ref()).all(|r| {
+            r.synced == Some(ring)
+                && nodes.iter().all(|n| r.fresh_view.iter().any(|m| m.node == *n))
         });
-        let node = self.hosts[host].id;
-        let own = view.members.iter().find(|m| m.node == node);
-        let (true, Some(own)) = (everybody, own) else { return };
-        let safe = self.client_rng.chance(500_000);
-        let sent = self.offer(host, life, own.session, self.fresh_group(), 100, safe);
-        if let Some(r) = self.running(host, life) {
-            r.fresh = sent;
+        if !ready || self.fresh_ring == Some(ring) {
+            return;
         }
-        self.control(host, life, Input::Submitted);
+        self.fresh_ring = Some(ring);
+        let group = self.fresh_group();
+        for host in live {
+            let (Some(life), node) = (self.life_of(host), self.hosts[host].id) else { continue };
+            let safe = self.client_rng.chance(500_000);
+            let Some(r) = self.running(host, life) else { continue };
+            let Some(own) = r.fresh_view.iter().find(|m| m.node == node) else { continue };
+            let session = own.session;
+            let sent = self.offer(host, life, session, group, 100, safe);
+            if let Some(r) = self.running(host, life) {
+                r.fresh = sent;
+            }
+            self.control(host, life, Input::Submitted);
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use frame::{Frame, FrameMut, Pool};
 use node::{Input, Node};
-use wire::{NodeId, RingId};
+use wire::{MemberId, NodeId, RingId};
 
 use crate::clients::Processes;
 use crate::clock::Clock;
@@ -58,6 +58,8 @@ pub(crate) struct Running {
     pub(crate) readers: VecDeque<(u64, Frame)>,
     /// Slots held by something else.
     pub(crate) hog: Vec<FrameMut>,
+    /// Every join ever asked for, to read the answers of what is closed meanwhile, too.
+    pub(crate) asked: BTreeMap<(u32, u32), GroupId>,
     /// Joins that are not answered yet.
     pub(crate) joins: BTreeMap<(u32, u32), GroupId>,
     /// Leaves that no view has shown yet.
@@ -76,6 +78,8 @@ pub(crate) struct Running {
     pub(crate) leaving: bool,
     /// Its fresh message of the liveness phase.
     pub(crate) fresh: Option<MessageId>,
+    /// Members of the fresh group as it was last told.
+    pub(crate) fresh_view: Vec<MemberId>,
     /// Fresh messages of others (and its own) that it delivered.
     pub(crate) fresh_seen: BTreeSet<MessageId>,
 }

@@ -100,6 +100,10 @@ impl World {
             missing.push(format!("not one ring of {members:?}: {rings:?}"));
             return missing;
         }
+        if let Some(ring) = one.map(|(ring, _)| *ring) {
+            self.send_fresh(ring);
+        }
+        let running = || live.iter().filter_map(|h| self.hosts[*h].running.as_ref());
         let fresh: Vec<_> = running().filter(|r| !r.leaving).map(|r| r.fresh).collect();
         for r in running() {
             let node = self.history.life(r.life).node;

@@ -244,7 +244,7 @@ impl World {
         let Some(r) = self.hosts[host].running.as_mut().filter(|r| r.life == life) else { return };
         let joined = match event {
             groups::Event::Joined { session, request, .. } => {
-                r.joins.get(&(*session, *request)).copied()
+                r.asked.get(&(*session, *request)).copied()
             }
             _ => None,
         };

@@ -8,7 +8,7 @@ use groups::Limits;
 use link::Security;
 use node::{Config, Lane, Node};
 use totem::{TokenTimeout, Tuning};
-use wire::{BootId, NodeId};
+use wire::{BootId, NodeId, RingId};
 
 use crate::clients::Processes;
 use crate::clock::Clock;
@@ -101,6 +101,8 @@ pub(crate) struct World {
     pub(crate) tracer: Tracer,
     pub(crate) spoil: Spoil,
     pub(crate) healed: bool,
+    /// The ring on which the fresh messages were sent.
+    pub(crate) fresh_ring: Option<RingId>,
     pub(crate) arrivals: Vec<Arrival>,
     pub(crate) events: u64,
 }
@@ -136,6 +138,7 @@ impl World {
             tracer,
             spoil,
             healed: false,
+            fresh_ring: None,
             arrivals: Vec::new(),
             events: 0,
         }
@@ -187,6 +190,8 @@ impl World {
                     r.hog.clear();
                 }
             }
+            // After healing nobody comes any more: who was to come was started then.
+            Event::Restart { .. } if self.healed => {}
             Event::Restart { host } => self.start(host),
         }
     }
@@ -277,6 +282,7 @@ impl World {
             controls: Default::default(),
             readers: Default::default(),
             hog: Vec::new(),
+            asked: BTreeMap::new(),
             joins: BTreeMap::new(),
             leaves: Default::default(),
             undelivered: Default::default(),
@@ -286,6 +292,7 @@ impl World {
             next_session,
             leaving: false,
             fresh: None,
+            fresh_view: Vec::new(),
             fresh_seen: Default::default(),
         });
         self.drain(index);

@@ -81,8 +81,12 @@ fn transitional_members(case: &Case<'_>, out: &mut Findings) {
 /// Two views of a group that follow each other.
 type Between<'h> = (GroupId, Key<'h>, Key<'h>);
 
-/// What identifies a view.
-type Key<'h> = (RingId, u64, &'h [MemberId]);
+/// What identifies a view: its frame, its members, and the transitional configuration it was delivered in, if
+/// any, because parts of a ring that separate may go on differently.
+type Key<'h> = (RingId, u64, &'h [MemberId], Option<Way<'h>>);
+
+/// A way out of a ring.
+pub(super) type Way<'h> = (RingId, &'h [NodeId]);
 
 /// What one life saw between two views.
 struct Stretch<'h> {
@@ -91,28 +95,39 @@ struct Stretch<'h> {
     to: &'h ViewRecord,
 }
 
-fn key(view: &ViewRecord) -> Key<'_> {
-    (view.ring, view.seq, &view.members)
+fn key<'h>(view: &'h ViewRecord, way: Option<Way<'h>>) -> Key<'h> {
+    (view.ring, view.seq, &view.members, way)
+}
+
+/// The transitional configuration after an entry.
+pub(super) fn way_after<'h>(way: Option<Way<'h>>, what: &'h What) -> Option<Way<'h>> {
+    match what {
+        What::Transitional { ring, members } => Some((*ring, members)),
+        What::Regular { .. } => None,
+        _ => way,
+    }
 }
 
 fn stretches(history: &History) -> BTreeMap<Between<'_>, Vec<Stretch<'_>>> {
     let mut all: BTreeMap<Between<'_>, Vec<Stretch<'_>>> = BTreeMap::new();
     for life in history.life_ids() {
-        let mut last: BTreeMap<GroupId, &ViewRecord> = BTreeMap::new();
+        let mut last: BTreeMap<GroupId, (&ViewRecord, Option<Way<'_>>)> = BTreeMap::new();
         let mut messages: BTreeMap<GroupId, Vec<MessageId>> = BTreeMap::new();
         let mut readers = Readers::default();
+        let mut way = None;
         for entry in &history.life(life).entries {
-            readers.see(&entry.what);
+            readers.see(history.life(life).node, &entry.what);
+            way = way_after(way, &entry.what);
             match &entry.what {
                 What::Delivered(d) => {
-                    if !last.get(&d.group).is_some_and(|view| begun_before(d, view)) {
+                    if !last.get(&d.group).is_some_and(|(view, _)| begun_before(d, view)) {
                         messages.entry(d.group).or_default().push(d.message);
                     }
                 }
                 What::View(view) => {
                     let seen = messages.remove(&view.group).unwrap_or_default();
-                    if let Some(from) = last.insert(view.group, view) {
-                        let between = (view.group, key(from), key(view));
+                    if let Some((from, then)) = last.insert(view.group, (view, way)) {
+                        let between = (view.group, key(from, then), key(view, way));
                         let stretch = Stretch { life, messages: seen, to: view };
                         all.entry(between).or_default().push(stretch);
                     }

@@ -9,6 +9,7 @@ use wire::{MemberId, NodeId, RingId};
 use crate::history::{GroupId, History, LifeId, Readers, Segment, ViewRecord, What};
 
 use super::reasons::Deeds;
+use super::synchrony::{Way, way_after};
 use super::union::by_ring;
 use super::{Case, Findings};
 
@@ -61,7 +62,7 @@ impl<'h> Walk<'h> {
 
     fn run(&mut self, out: &mut Findings, deeds: &Deeds) {
         for entry in &self.history.life(self.id).entries {
-            self.readers.see(&entry.what);
+            self.readers.see(self.node, &entry.what);
             match &entry.what {
                 What::Transitional { members, .. } => {
                     self.together.retain(|n| members.contains(n));
@@ -186,23 +187,28 @@ impl<'h> Walk<'h> {
     }
 }
 
-/// Views with one name (group, ring, frame) are one everywhere. A frame may make several; who joins or
-/// leaves within it sees only some of them, in a row.
+/// Views with one name (group, ring, frame) are one everywhere, except where parts of the ring that separate
+/// miss frames of each other: then they are one for those who take the same way out. A frame may make several; who joins or
+/// leaves within it sees only some of them.
 fn agreement(case: &Case<'_>, out: &mut Findings) {
     type Seen<'h> = BTreeMap<LifeId, Vec<&'h [MemberId]>>;
-    let mut all: BTreeMap<(GroupId, RingId, u64), Seen<'_>> = BTreeMap::new();
+    type Name<'h> = (GroupId, RingId, u64, Option<Way<'h>>);
+    let mut all: BTreeMap<Name<'_>, Seen<'_>> = BTreeMap::new();
     for id in case.history.life_ids() {
+        let mut way = None;
         for entry in &case.history.life(id).entries {
+            way = way_after(way, &entry.what);
             if let What::View(view) = &entry.what {
-                let seen = all.entry((view.group, view.ring, view.seq)).or_default();
+                let seen = all.entry((view.group, view.ring, view.seq, way)).or_default();
                 seen.entry(id).or_default().push(&view.members);
             }
         }
     }
-    for ((group, ring, seq), seen) in all {
+    for ((group, ring, seq, _), seen) in all {
         let Some(longest) = seen.values().max_by_key(|list| list.len()) else { continue };
         for (id, list) in &seen {
-            let same = longest.windows(list.len()).any(|part| part == list.as_slice());
+            let mut rest = longest.iter();
+            let same = list.iter().all(|members| rest.any(|other| other == members));
             out.require(same, || {
                 format!(
                     "{} has other members than others in the view of group {} at {ring}:{seq}: {list:?}, {longest:?}",
@@ -254,14 +260,14 @@ fn final_members(history: &History, out: &mut Findings) {
     let Some(expected) = &history.expected_members else { return };
     for id in history.life_ids().filter(|id| history.survived(*id)) {
         let mut last: BTreeMap<GroupId, &ViewRecord> = BTreeMap::new();
+        let node = history.life(id).node;
         let mut readers = Readers::default();
         for entry in &history.life(id).entries {
-            readers.see(&entry.what);
+            readers.see(node, &entry.what);
             if let What::View(view) = &entry.what {
                 last.insert(view.group, view);
             }
         }
-        let node = history.life(id).node;
         for (group, members) in expected {
             if !members.iter().any(|(life, _)| *life == id) {
                 continue;

@@ -299,10 +299,20 @@ pub(crate) struct Readers {
 }
 
 impl Readers {
-    /// Takes notice of an entry of the life.
-    pub(crate) fn see(&mut self, what: &What) {
-        if let What::Joined { session, group, .. } = what {
-            self.granted.insert((*group, *session));
+    /// Takes notice of an entry of a life of the node.
+    pub(crate) fn see(&mut self, node: NodeId, what: &What) {
+        match what {
+            What::Joined { session, group, .. } => {
+                self.granted.insert((*group, *session));
+            }
+            What::View(view) => {
+                for (m, cause) in view.left.iter().filter(|(m, _)| m.node == node) {
+                    if *cause != Cause::NodeDown {
+                        self.granted.remove(&(view.group, m.session));
+                    }
+                }
+            }
+            _ => {}
         }
     }
 

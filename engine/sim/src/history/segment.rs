@@ -100,7 +100,7 @@ fn cut(history: &History, id: LifeId, life: &Life, all: &mut Vec<Segment>) {
     let mut readers = Readers::default();
     let mut open: Option<Segment> = None;
     for (index, entry) in life.entries.iter().enumerate() {
-        readers.see(&entry.what);
+        readers.see(life.node, &entry.what);
         match (&entry.what, &mut open) {
             (What::Regular { ring, members, .. }, _) => {
                 let previous = open.as_ref().map(|s| s.ring);
