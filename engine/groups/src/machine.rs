@@ -1,6 +1,7 @@
 //! The machine: its state, and what local sessions and the ring ask of it.
 
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 
 use frame::Pool;
@@ -31,8 +32,8 @@ pub struct Groups {
     pub(crate) barrier: Option<Barrier>,
     /// Nodes that went through everything with us since the last barrier ended.
     pub(crate) together: Vec<NodeId>,
-    /// Whether a transitional configuration came since the last regular one.
-    pub(crate) transitional: bool,
+    /// Members of the transitional configuration that came since the last regular one, if one did.
+    pub(crate) transitional: Option<Rc<[NodeId]>>,
     /// What each member of the last ended barrier said its boot number was.
     pub(crate) boots: BTreeMap<NodeId, u64>,
     pub(crate) events: VecDeque<Event>,
@@ -59,7 +60,7 @@ impl Groups {
             ring: None,
             barrier: None,
             together: [config.me].into(),
-            transitional: false,
+            transitional: None,
             boots: BTreeMap::new(),
             events: VecDeque::with_capacity(EVENTS_CAPACITY),
             traces: VecDeque::new(),
@@ -134,12 +135,12 @@ impl Groups {
         self.events.push_back(Event::Configuration(configuration.clone()));
         match configuration.kind {
             ConfigurationKind::Transitional => {
-                self.transitional = true;
+                self.transitional = Some(members.clone());
                 self.together.retain(|node| members.binary_search(node).is_ok());
             }
             ConfigurationKind::Regular => {
                 // Without a transitional configuration nobody is known to have come along.
-                if !core::mem::take(&mut self.transitional) {
+                if self.transitional.take().is_none() {
                     self.together = [self.config.me].into();
                 }
                 self.ring = Some(configuration.ring);

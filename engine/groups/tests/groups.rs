@@ -271,3 +271,28 @@ fn a_membership_that_was_on_the_way_survives_a_change() {
         assert_eq!(world.node(2).groups.members(name).map(|m| m.len()), Some(1));
     }
 }
+
+#[test]
+fn who_left_before_a_late_end_of_the_barrier_is_not_together_any_more() {
+    let mut world = World::with_nodes(3);
+    for (node, session) in [(1, 11), (2, 21), (3, 31)] {
+        join(&mut world, node, session, b"g");
+    }
+    // A new ring; all states are in the order, but nobody has read them when it breaks.
+    world.reform(&[nodes(&[1, 2, 3])]);
+    for id in [3, 1, 2] {
+        assert!(world.send(NodeId(id)));
+    }
+    // Node 3 goes its own way first. Nodes 1 and 2 read the states, and so end the barrier, in the
+    // transitional configuration without node 3, which is in the next ring again.
+    world.reform(&[nodes(&[3])]);
+    world.drain();
+    world.reform(&[nodes(&[1, 2, 3])]);
+    world.settle();
+    for id in [1, 2] {
+        let views = world.node(id).views();
+        assert_eq!(views.len(), 1, "node {id}");
+        assert_eq!(changes(&views[0].left), [(31, Cause::NodeDown)]);
+        assert_eq!(changes(&views[0].joined), [(31, Cause::NodeUp)]);
+    }
+}
