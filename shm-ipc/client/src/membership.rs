@@ -98,12 +98,12 @@ impl Client {
     pub fn join(&mut self, name: &[u8]) -> Result<Group, JoinError> {
         let request = self.start_join(name)?;
         let deadline = Instant::now() + self.options.join_timeout;
-        let mut handle = None;
         loop {
             while let Some(ready) = self.advance() {
-                let outcome = match &ready {
-                    Ready::View(view) if view.is_first && Some(view.group.handle) == handle => {
-                        Some(Ok(view.group.clone()))
+                let group = match &ready {
+                    // Only one membership of a name is possible, and ours is not under way any more.
+                    Ready::View(view) if view.is_first && *view.group.name == *name => {
+                        (!self.groups.is_asked(request)).then(|| view.group.clone())
                     }
                     Ready::Refused { request: its, reason } if *its == request => {
                         return Err(JoinError::Refused(*reason));
@@ -114,15 +114,9 @@ impl Client {
                 if !self.keep(ready) {
                     return Err(JoinError::TooMuchArrived);
                 }
-                if let Some(outcome) = outcome {
-                    return outcome;
+                if let Some(group) = group {
+                    return Ok(group);
                 }
-            }
-            // `advance` takes note of the join itself; the handle is known from then on.
-            if handle.is_none() && !self.groups.is_asked(request) {
-                handle = self.groups.by_handle.values().find_map(|m| {
-                    (m.stage == Stage::Joined && *m.group.name == *name).then_some(m.group.handle)
-                });
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {

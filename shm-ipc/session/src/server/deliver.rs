@@ -222,6 +222,7 @@ impl Server {
         item.body_offset = mark.into();
         item.body_bytes = (body.len() as u32).into();
         session.copied_items += 1;
+        self.attention |= session.wants_resume();
         self.counters.copied_items += 1;
         self.counters.copied_bytes += body.len() as u64;
         let bytes = item.as_bytes().len() + body.len();

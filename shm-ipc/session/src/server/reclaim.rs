@@ -93,9 +93,8 @@ impl Server {
         self.resume(place)?;
         let Some(session) = self.sessions[place].as_ref() else { return Ok(()) };
         // A reader on its private ring may be ready to resume at any time.
-        self.attention |= !session.pinned.is_empty()
-            || !session.backlog.is_empty()
-            || (session.copied_items > 0 && !session.shared);
+        self.attention |=
+            !session.pinned.is_empty() || !session.backlog.is_empty() || session.wants_resume();
         Ok(())
     }
 }

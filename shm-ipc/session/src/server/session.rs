@@ -13,6 +13,10 @@ use crate::seat::{LEASE_MAX, Seat};
 /// Groups a session left that are remembered until its reader has passed the view with which it left.
 const LEFT_MAX: usize = 8;
 
+/// A reader goes (back) to the delivery ring only after this many copies; one with little to read stays
+/// where it is, so that an idle program on a busy node is left in peace.
+const RESUME_ITEMS: u64 = 32;
+
 /// Where a session is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Life {
@@ -121,6 +125,14 @@ impl Session {
     /// Its reader is off the delivery ring: nothing of the past is left there for it.
     pub(super) fn forget_left(&mut self) {
         self.left.clear();
+    }
+
+    /// Whether it should go to the delivery ring as soon as it has caught up.
+    pub(super) fn wants_resume(&self) -> bool {
+        self.trust == Trust::Shared
+            && self.life == Life::Open
+            && !self.shared
+            && self.copied_items >= RESUME_ITEMS
     }
 
     pub(super) fn is_evicted(&self) -> bool {

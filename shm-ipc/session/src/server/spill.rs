@@ -4,14 +4,9 @@ use ring::broadcast::Held;
 
 use super::Server;
 use super::intake::Broken;
-use super::session::{Life, Session};
-use crate::access::Trust;
+use super::session::Session;
 use crate::descriptor::{Descriptor, Kind};
 use crate::hello::Cause;
-
-/// A reader goes (back) to the delivery ring only after this many copies; one with little to read stays
-/// where it is, so that an idle program on a busy node is left in peace.
-const RESUME_ITEMS: u64 = 32;
 
 impl Server {
     /// Before a push: takes readers that lag too far behind off the delivery ring, so that it never fills.
@@ -82,13 +77,9 @@ impl Server {
     /// Puts a reader onto the delivery ring if it reads enough to be worth it and has caught up.
     pub(super) fn resume(&mut self, place: usize) -> Result<(), Broken> {
         let Some(session) = self.sessions[place].as_mut() else { return Ok(()) };
-        let wants = session.trust == Trust::Shared
-            && session.life == Life::Open
-            && !session.shared
-            && session.copied_items >= RESUME_ITEMS
-            && session.backlog.is_empty()
-            && session.pinned.is_empty();
-        let Some(reader) = session.seat.reader.filter(|_| wants) else { return Ok(()) };
+        let ready =
+            session.wants_resume() && session.backlog.is_empty() && session.pinned.is_empty();
+        let Some(reader) = session.seat.reader.filter(|_| ready) else { return Ok(()) };
         if !session.seat.has_caught_up()? {
             return Ok(());
         }
