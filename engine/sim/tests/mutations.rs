@@ -1,0 +1,127 @@
+//! The checkers bite: for each there is a deliberate fault that it catches within a few seeds, and the very
+//! same seeds are clean without the fault.
+
+use std::collections::BTreeSet;
+
+use node::Mutation;
+use synchrotron_sim::{Checker, Scenario, Spoil, Tamper, Tracer, run};
+
+/// Seeds tried for one fault. They are small worlds of this many nodes.
+const SEEDS: std::ops::Range<u64> = 1..60;
+const NODES: u32 = 4;
+
+fn play(seed: u64, spoil: Spoil) -> BTreeSet<Checker> {
+    let outcome = run(Scenario::new(seed, Some(NODES)), Tracer::default(), spoil);
+    outcome.findings.iter().map(|f| f.checker).collect()
+}
+
+/// The checker notices the fault in one of the seeds, and says nothing about that seed without it.
+fn catches(checker: Checker, spoil: Spoil) {
+    let seed = SEEDS.into_iter().find(|seed| play(*seed, spoil).contains(&checker));
+    let seed = seed.unwrap_or_else(|| panic!("{} does not notice {spoil:?}", checker.name()));
+    let clean = play(seed, Spoil::default());
+    assert!(clean.is_empty(), "seed {seed} is not clean without the fault: {clean:?}");
+}
+
+fn mutation(mutation: Mutation) -> Spoil {
+    Spoil { mutation: Some(mutation), ..Spoil::default() }
+}
+
+fn tamper(tamper: Tamper) -> Spoil {
+    Spoil { tamper: Some(tamper), ..Spoil::default() }
+}
+
+#[test]
+fn agreed_order_catches_a_gap_that_is_stepped_over() {
+    catches(Checker::AgreedOrder, mutation(Mutation::DeliverGap));
+}
+
+#[test]
+fn agreed_order_catches_neighbours_that_change_places() {
+    catches(Checker::AgreedOrder, tamper(Tamper::Swap));
+}
+
+#[test]
+fn agreed_order_catches_a_message_in_another_place() {
+    catches(Checker::AgreedOrder, tamper(Tamper::Displace));
+}
+
+#[test]
+fn safe_delivery_catches_safe_treated_as_agreed() {
+    catches(Checker::SafeDelivery, mutation(Mutation::SafeAsAgreed));
+}
+
+#[test]
+fn safe_delivery_catches_one_rotation_instead_of_two() {
+    catches(Checker::SafeDelivery, mutation(Mutation::SkipStableCheck));
+}
+
+#[test]
+fn self_delivery_catches_own_frames_left_out() {
+    catches(Checker::SelfDelivery, mutation(Mutation::NoSelfDelivery));
+}
+
+#[test]
+fn virtual_synchrony_catches_different_recovery() {
+    catches(Checker::VirtualSynchrony, mutation(Mutation::DeliverDifferentRecovered));
+}
+
+#[test]
+fn virtual_synchrony_catches_a_lost_delivery() {
+    catches(Checker::VirtualSynchrony, tamper(Tamper::Drop));
+}
+
+#[test]
+fn causal_order_catches_a_gap_that_is_stepped_over() {
+    catches(Checker::CausalOrder, mutation(Mutation::DeliverGap));
+}
+
+#[test]
+fn integrity_catches_a_frame_delivered_twice() {
+    catches(Checker::Integrity, mutation(Mutation::DuplicateDeliver));
+}
+
+#[test]
+fn integrity_catches_a_message_delivered_twice() {
+    catches(Checker::Integrity, tamper(Tamper::Repeat));
+}
+
+#[test]
+fn views_catch_a_forgotten_member() {
+    catches(Checker::Views, tamper(Tamper::ForgetMember));
+}
+
+#[test]
+fn views_catch_a_wrong_reason() {
+    catches(Checker::Views, tamper(Tamper::WrongReason));
+}
+
+#[test]
+fn ring_ids_catch_a_number_used_again() {
+    catches(Checker::RingIds, mutation(Mutation::ReuseRingSeq));
+}
+
+#[test]
+fn ring_ids_catch_a_disk_that_forgets() {
+    catches(Checker::RingIds, tamper(Tamper::ForgetDisk));
+}
+
+#[test]
+fn slots_catch_a_leak() {
+    catches(Checker::Slots, tamper(Tamper::LeakSlot));
+}
+
+#[test]
+fn liveness_catches_unanswered_retransmission_requests() {
+    catches(Checker::Liveness, mutation(Mutation::ForgetRetransmit));
+}
+
+#[test]
+fn liveness_catches_a_deaf_node() {
+    catches(Checker::Liveness, tamper(Tamper::StayDeaf));
+}
+
+#[test]
+fn quorum_membership_catches_a_disk_that_forgets() {
+    catches(Checker::QuorumMembership, tamper(Tamper::ForgetDisk));
+}
