@@ -9,6 +9,7 @@ use serde::{Serialize, Serializer};
 use wire::trace::Code;
 
 use crate::clock::wall_text;
+use crate::names;
 use crate::recorder::{HEADER_WORDS, MAGIC, RECORD_WORDS, VERSION};
 
 /// Largest file that is read.
@@ -150,10 +151,20 @@ impl Entry {
     }
 }
 
+impl Entry {
+    /// What an argument's number means, if it is more than a number.
+    fn arg_text(&self, name: &str, value: u64) -> Option<&'static str> {
+        names::arg_text(Code::from_number(self.code)?, name, value)
+    }
+}
+
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {:<5} {}", wall_text(self.wall_ns), self.level_text(), self.text())?;
-        self.named_args().try_for_each(|(name, value)| write!(f, " {name}={value}"))
+        self.named_args().try_for_each(|(name, value)| match self.arg_text(name, value) {
+            Some(text) => write!(f, " {name}={text:?}"),
+            None => write!(f, " {name}={value}"),
+        })
     }
 }
 
@@ -166,7 +177,10 @@ impl Serialize for Entry {
         map.serialize_entry("level", self.level_text())?;
         map.serialize_entry("event", self.text())?;
         for (name, value) in self.named_args() {
-            map.serialize_entry(name, &value)?;
+            match self.arg_text(name, value) {
+                Some(text) => map.serialize_entry(name, text)?,
+                None => map.serialize_entry(name, &value)?,
+            }
         }
         map.end()
     }

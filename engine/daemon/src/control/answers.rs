@@ -95,6 +95,11 @@ impl Answers {
         &self.warnings
     }
 
+    /// This start of the engine.
+    pub(super) fn boot(&self) -> String {
+        format!("{:?}", self.plan.boot)
+    }
+
     /// The state directory, for messages.
     pub(super) fn state_dir(&self) -> String {
         self.plan.config.engine.state_dir.display().to_string()
@@ -117,7 +122,7 @@ impl Answers {
                 id: me.id,
                 name: &me.name,
                 address: me.address.to_string(),
-                boot: format!("{:?}", self.plan.boot),
+                boot: self.boot(),
             },
             cluster: Cluster {
                 name: &config.cluster_name,

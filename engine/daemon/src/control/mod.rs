@@ -215,5 +215,13 @@ impl Control {
         for warning in self.answers.warnings() {
             self.log.say(Level::Warn, "host", &[("what", Field::Text(warning))]);
         }
+        let socket = self.acceptor.path().display().to_string();
+        let fields = [
+            ("version", Field::Text(&env!("CARGO_PKG_VERSION"))),
+            ("pid", Field::Number(std::process::id().into())),
+            ("boot", Field::Text(&self.answers.boot())),
+            ("socket", Field::Text(&socket)),
+        ];
+        self.log.say(Level::Info, "serving", &fields);
     }
 }

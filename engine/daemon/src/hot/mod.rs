@@ -17,7 +17,7 @@ use session::{Request, Server};
 use transport::{Burst, Dest, Event, Queue, Transport};
 use uring::UdpTransport;
 use wire::NodeId;
-use wire::trace::{Code, Level, Trace};
+use wire::trace::Trace;
 
 use crate::channel::{Channel, ToControl, ToHot, hush};
 use crate::clock::{monotonic_ns, wall_ns};
@@ -100,13 +100,8 @@ impl Hot {
             self.turn();
         }
         self.write_page(monotonic_ns());
-        self.trace(monotonic_ns(), Trace::new(Level::Info, Code::Stopped, &[self.me()]));
         self.channel.tell_control(ToControl::Left);
         Ok(())
-    }
-
-    fn me(&self) -> u64 {
-        self.plan.config.me.into()
     }
 
     fn turn(&mut self) {

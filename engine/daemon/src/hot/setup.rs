@@ -9,7 +9,6 @@ use schema::{Config, Cpu, Encryption, LockMemory, Multicast, Provider};
 use session::{Acceptor, Access};
 use transport::Transport;
 use uring::UdpTransport;
-use wire::trace::{Code, Level, Trace};
 use wire::{BootId, NodeId};
 
 use super::idle::Strategy;
@@ -93,7 +92,7 @@ pub(crate) fn start(plan: Arc<Plan>, channel: Arc<Channel>) -> Result<(Hot, Star
         channel,
         recorder,
         page: None,
-        page_at_ns: now_ns,
+        page_at_ns: 0,
         wall_offset_ns: wall_ns().wrapping_sub(now_ns),
         strategy: Strategy::new(config.engine.idle, config.engine.spin_ns),
         scratch: Scratch::default(),
@@ -105,9 +104,6 @@ pub(crate) fn start(plan: Arc<Plan>, channel: Arc<Channel>) -> Result<(Hot, Star
         plan: plan.clone(),
     };
     hot.page = page(&hot, &config.engine.state_dir, &mut warnings);
-    let boot = u64::from_le_bytes(plan.boot.0[..8].try_into().unwrap_or_default());
-    let started = Trace::new(Level::Info, Code::Started, &[config.me.into(), boot]);
-    hot.trace(now_ns, started);
     Ok((hot, Started { acceptor, warnings }))
 }
 

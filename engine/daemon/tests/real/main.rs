@@ -1,0 +1,5 @@
+//! Real engines: processes with configuration files, sockets and programs.
+
+mod cluster;
+mod failures;
+mod order;
