@@ -1,2 +1,69 @@
-//! Placeholder. 
-fn main() {}
+//! `synchrotron`: the command-line tool.
+#![forbid(unsafe_code)]
+
+mod blackbox;
+mod cpg;
+mod demo;
+mod doctor;
+mod keygen;
+mod status;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Group messaging in total order, in microseconds.
+#[derive(Parser)]
+#[command(name = "synchrotron", version, max_term_width = 100)]
+struct Cli {
+    /// Print machine-readable JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start a cluster of real engines here, load it, kill one engine and bring it back.
+    Demo(demo::Demo),
+    /// What an engine says about itself: ring, members, groups, clients, counters.
+    Status(status::StatusArgs),
+    /// Process groups: list them, join, send and listen (for scripts).
+    #[command(subcommand)]
+    Cpg(cpg::Cpg),
+    /// Make a cluster key.
+    Keygen(keygen::Keygen),
+    /// Read an engine's flight recorder, also after a crash.
+    Blackbox(blackbox::Blackbox),
+    /// Check this host and say what to change.
+    Doctor,
+    /// Run an engine (what `synchrotrond` does; used by the demo).
+    #[command(hide = true)]
+    Engine {
+        /// The engine's configuration.
+        #[arg(long)]
+        config: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match &cli.command {
+        Command::Demo(options) => demo::run(options, cli.json),
+        Command::Status(options) => status::run(options, cli.json),
+        Command::Cpg(command) => cpg::run(command, cli.json),
+        Command::Keygen(options) => keygen::run(options, cli.json),
+        Command::Blackbox(options) => blackbox::run(options, cli.json),
+        Command::Doctor => doctor::run(cli.json),
+        Command::Engine { config } => return daemon::main_with(config),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("synchrotron: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

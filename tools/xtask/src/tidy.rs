@@ -79,8 +79,8 @@ const MAY_USE: [(&str, &[&str]); 18] = [
             "schema",
         ],
     ),
-    ("synchrotron-cluster", &["client", "schema", "session", "ring"]),
-    ("synchrotron", &["daemon", "client", "schema", "ring", "session", "cluster"]),
+    ("synchrotron-cluster", &["client"]),
+    ("synchrotron", &["daemon", "client", "cluster", "uring"]),
     (
         "synchrotron-fuzz",
         &["frame", "wire", "totem", "groups", "link", "node", "schema", "ring", "session"],

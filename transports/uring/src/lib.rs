@@ -19,10 +19,12 @@ mod ring;
 mod sends;
 mod sockets;
 mod sockopt;
+mod tethers;
 mod transport;
 mod watches;
 
 pub use config::{Config, Multicast, Peer, Warning};
 pub use counters::Counters;
 pub use error::Error;
+pub use ring::probe;
 pub use transport::UdpTransport;

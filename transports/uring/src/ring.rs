@@ -5,6 +5,16 @@ use io_uring::{IoUring, Probe, opcode};
 use crate::config::Warning;
 use crate::error::{Error, explain_setup, kernel_release};
 
+/// Whether this kernel gives us a ring with everything that is used; what is not as good as it could be.
+///
+/// # Errors
+/// What is missing, and since when kernels have it.
+pub fn probe() -> Result<Vec<Warning>, Error> {
+    let mut warnings = Vec::new();
+    open(8, 16, &mut warnings)?;
+    Ok(warnings)
+}
+
 /// Makes a ring with the best flags the kernel takes and checks for the opcodes used.
 pub(crate) fn open(
     submissions: u32,
