@@ -5,12 +5,14 @@
 //! every input that ever failed (`fuzz/regressions/NAME/`).
 #![forbid(unsafe_code)]
 
+mod client_ring;
 mod config;
 mod input;
 pub mod mutate;
 mod ring;
 mod wire_formats;
 
+pub use client_ring::client_ring;
 pub use config::config;
 pub use ring::ring;
 pub use wire_formats::wire;
@@ -30,4 +32,5 @@ pub const TARGETS: &[Target] = &[
     Target { name: "wire", run: wire, seeds: wire_formats::seeds },
     Target { name: "ring", run: ring, seeds: ring::seeds },
     Target { name: "config", run: config, seeds: config::seeds },
+    Target { name: "client_ring", run: client_ring, seeds: client_ring::seeds },
 ];
