@@ -34,6 +34,8 @@ struct Walk<'h> {
     ring: Option<RingId>,
     /// Nodes that went through everything with this one since its last barrier.
     together: BTreeSet<NodeId>,
+    /// Members of the transitional configuration that ends the ring, once it came.
+    along: Option<Vec<NodeId>>,
     ring_members: Vec<NodeId>,
     /// Groups with local members, their members, and the ring of the last view.
     groups: BTreeMap<GroupId, Vec<MemberId>>,
@@ -52,6 +54,7 @@ impl<'h> Walk<'h> {
             node,
             ring: None,
             together: [node].into(),
+            along: None,
             ring_members: Vec::new(),
             groups: BTreeMap::new(),
             must_go: BTreeSet::new(),
@@ -66,6 +69,7 @@ impl<'h> Walk<'h> {
             match &entry.what {
                 What::Transitional { members, .. } => {
                     self.together.retain(|n| members.contains(n));
+                    self.along = Some(members.to_vec());
                 }
                 What::Regular { ring, members, .. } => self.regular(*ring, members),
                 What::Synced { ring } => self.synced(out, *ring),
@@ -92,6 +96,7 @@ impl<'h> Walk<'h> {
     fn regular(&mut self, ring: RingId, members: &[NodeId]) {
         self.ring = Some(ring);
         self.ring_members = members.to_vec();
+        self.along = None;
         self.in_barrier = true;
         let away = |m: &&MemberId| !self.together.contains(&m.node);
         self.must_go = self
@@ -106,13 +111,15 @@ impl<'h> Walk<'h> {
             format!("{} ended a barrier of {ring} while in {:?}", self.who(), self.ring)
         });
         self.in_barrier = false;
-        self.together = self.ring_members.iter().copied().collect();
+        // A barrier may end in the transitional configuration: who does not come along is not together with us.
+        let along = |node: &&NodeId| self.along.as_ref().is_none_or(|along| along.contains(node));
+        self.together = self.ring_members.iter().filter(along).copied().collect();
         out.require(self.must_go.is_empty(), || {
             format!("{} did not see {:?} go with their nodes", self.who(), self.must_go)
         });
         self.must_go.clear();
         for (group, members) in &self.groups {
-            let stranger = members.iter().find(|m| !self.together.contains(&m.node));
+            let stranger = members.iter().find(|m| !self.ring_members.contains(&m.node));
             out.require(stranger.is_none(), || {
                 format!("{} keeps {stranger:?} in group {} of {ring}", self.who(), group.0)
             });
