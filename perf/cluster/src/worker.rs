@@ -13,7 +13,14 @@ use crate::payload::{self, PAYLOAD_BYTES_MIN};
 use crate::{Member, Observer, Role};
 
 /// Messages sent between two looks at what arrived.
-const BURST: usize = 64;
+const BURST: u64 = 64;
+
+/// A flood keeps at most this many bytes of its own on the way (published, not yet delivered to itself): the
+/// back-pressure of a program that has to read what it sends.
+const FLOOD_WINDOW_BYTES: u64 = 2 << 20;
+
+/// ... and at least this many messages.
+const FLOOD_WINDOW_MESSAGES_MIN: u64 = 8;
 
 /// Events taken between two bursts.
 const INTAKE: usize = 4096;
@@ -158,12 +165,16 @@ impl Worker {
         };
         let now = now_ns();
         if rate == u64::MAX {
-            for sent in 0..BURST {
+            let window = FLOOD_WINDOW_BYTES / self.role.message_bytes as u64;
+            let window = window.max(FLOOD_WINDOW_MESSAGES_MIN);
+            let back = self.shared.own_delivered.load(Ordering::Relaxed);
+            let room = window.saturating_sub(connection.next_number.saturating_sub(back));
+            for sent in 0..room.min(BURST) {
                 if !self.publish_one(connection, &group, now) {
                     return sent > 0;
                 }
             }
-            return true;
+            return room > 0;
         }
         let interval_ns = 1_000_000_000 / rate;
         if self.due_ns == 0 {
