@@ -23,7 +23,8 @@ fn failing(worlds: &[(u64, Option<u32>)]) -> Vec<String> {
                         run(Scenario::new(seed, nodes), Tracer::default(), Spoil::default());
                     if let Some(first) = outcome.findings.first() {
                         let nodes = outcome.nodes;
-                        let line = format!("cargo xtask sim --seed {seed} --nodes {nodes}: {first}");
+                        let line =
+                            format!("cargo xtask sim --seed {seed} --nodes {nodes}: {first}");
                         failed.lock().expect("no other thread panicked").push(line);
                     }
                 }

@@ -80,6 +80,16 @@ impl Ctx {
         self.timeout_ns
     }
 
+    /// The shortest timeout the configuration allows, nanoseconds: the same on every node, whatever each has
+    /// measured.
+    pub(crate) fn timeout_min_ns(&self) -> u64 {
+        let us = match self.token_timeout {
+            TokenTimeout::Auto { min_us, .. } => min_us,
+            TokenTimeout::Fixed { us } => us,
+        };
+        us.saturating_mul(1000)
+    }
+
     /// Takes over the ring's agreed timeout.
     pub(crate) fn set_timeout_us(&mut self, us: u32) {
         if us > 0 {

@@ -83,14 +83,20 @@ impl Gather {
         ctx.after(Timer::Consensus, now_ns, self.consensus_ns(ctx));
     }
 
-    /// Between two Joins: a share of the timeout, and more the more nodes would send at once.
-    fn join_interval_ns(&self, ctx: &Ctx) -> u64 {
-        let base_ns = (ctx.timeout_ns() / 8).clamp(1_000_000, 50_000_000);
-        base_ns + self.proc.len() as u64 * 30_000
+    /// A share of a timeout, and more the more nodes would send at once.
+    fn share_ns(&self, timeout_ns: u64) -> u64 {
+        (timeout_ns / 8).clamp(1_000_000, 50_000_000) + self.proc.len() as u64 * 30_000
     }
 
+    /// Between two Joins. Everybody sends as often as the least patient node expects: who came from a slow ring
+    /// (or from none) would be left out for ever by those whose ring was fast.
+    fn join_interval_ns(&self, ctx: &Ctx) -> u64 {
+        self.share_ns(ctx.timeout_min_ns())
+    }
+
+    /// How long this node waits for the others: as long as the rotations it measured suggest.
     fn consensus_ns(&self, ctx: &Ctx) -> u64 {
-        self.join_interval_ns(ctx) * JOINS_PER_CONSENSUS
+        self.share_ns(ctx.timeout_ns().max(ctx.timeout_min_ns())) * JOINS_PER_CONSENSUS
     }
 
     /// Something changed: tell the others soon, but not for every single change.
