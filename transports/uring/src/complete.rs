@@ -51,7 +51,32 @@ impl UdpTransport {
                     self.arm_watch(number, fd);
                 }
             }
+            k if k == Kind::Tether as u64 && result != -libc::ECANCELED => {
+                if let Some(tethers) = &mut self.tethers {
+                    tethers.fired(number, !cqueue::more(flags));
+                    self.follow_tethers();
+                }
+            }
             _ => {}
+        }
+    }
+
+    /// Arms the polls and stages the reports that the tethers ask for.
+    #[cold]
+    pub(crate) fn follow_tethers(&mut self) {
+        while let Some(tethers) = &mut self.tethers {
+            if let Some(peer) = tethers.gone.pop() {
+                self.counters.tethers_lost += 1;
+                self.stage_unreachable(peer);
+            } else if let Some(arm) = tethers.arms.pop() {
+                let entry = opcode::PollAdd::new(types::Fd(arm.fd), arm.flags)
+                    .multi(arm.number == 0)
+                    .build()
+                    .user_data(user_data(Kind::Tether, arm.number));
+                self.push(&entry);
+            } else {
+                return;
+            }
         }
     }
 

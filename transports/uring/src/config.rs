@@ -46,6 +46,9 @@ pub struct Config {
     /// Let the kernel segment and merge bursts (GSO, GRO). Off only to compare, or where a card's
     /// driver gets it wrong.
     pub offload: bool,
+    /// Keep an idle TCP connection to every peer, on the ports of the data addresses, whose end tells at
+    /// once that its process has died.
+    pub tethers: bool,
     /// Wanted receive buffer of the data sockets, in bytes as `setsockopt` counts them.
     pub receive_buffer_bytes: usize,
     /// Wanted send buffer of the data socket, in bytes.
@@ -72,6 +75,7 @@ impl Config {
             multicast: None,
             datagram_bytes_max: Self::DATAGRAM_BYTES_DEFAULT,
             offload: true,
+            tethers: true,
             receive_buffer_bytes: 4 << 20,
             send_buffer_bytes: 4 << 20,
             data_buffers: 64,
@@ -145,6 +149,14 @@ pub enum Warning {
         /// "UDP_SEGMENT" or "UDP_GRO".
         what: &'static str,
         /// What it answered.
+        reason: String,
+    },
+    /// No connections can be accepted, so peers notice this node's death only by its silence.
+    #[error("cannot listen at TCP {address} ({reason}); deaths are noticed later")]
+    NoTethers {
+        /// The address.
+        address: SocketAddr,
+        /// What the kernel answered.
         reason: String,
     },
     /// The ring works without a flag that newer kernels have.

@@ -50,6 +50,8 @@ counters! {
     bursts_split,
     /// Reports that a peer is unreachable.
     unreachable,
+    /// Peers whose connection was reset and then refused: their process is gone.
+    tethers_lost,
     /// Times the path MTU fell.
     mtu_fell,
     /// Times a receive ended because no buffer was left; the socket buffer holds what comes then.

@@ -17,6 +17,7 @@ use crate::receive::{CONTROL_BYTES, HEADROOM_BYTES};
 use crate::ring;
 use crate::sends::{Along, Route, Sends};
 use crate::sockets::{DATAGRAM_BYTES_MIN, Sockets};
+use crate::tethers::Tethers;
 use crate::watches::Watches;
 
 /// Datagrams the kernel segments from one send (`UDP_MAX_SEGMENTS` of the oldest kernels with GSO).
@@ -44,6 +45,7 @@ pub(crate) enum Kind {
     Send = 2,
     Watch = 3,
     Cancel = 4,
+    Tether = 5,
 }
 
 pub(crate) fn user_data(kind: Kind, number: u32) -> u64 {
@@ -71,6 +73,8 @@ pub struct UdpTransport {
     pub(crate) shared: ManuallyDrop<Shared>,
     pub(crate) ring: IoUring,
     pub(crate) sockets: Sockets,
+    /// After the sockets, so that it is also dropped after them.
+    pub(crate) tethers: Option<Tethers>,
     pub(crate) config: Config,
     /// Which receives the kernel has.
     pub(crate) armed: [bool; 3],
@@ -105,6 +109,7 @@ impl UdpTransport {
             }
         }
         let mut warnings = Vec::new();
+        let tethers = listen(&config, &mut warnings);
         let sockets = Sockets::open(&config, &mut warnings)?;
         let completions = u32::from(config.data_buffers)
             + u32::from(config.token_buffers)
@@ -126,6 +131,7 @@ impl UdpTransport {
             shared: ManuallyDrop::new(shared),
             ring,
             sockets,
+            tethers,
             config,
             armed: [false; 3],
             watches: Watches::default(),
@@ -181,6 +187,10 @@ impl UdpTransport {
     /// Arms the receives and learns at once whether the kernel knows multishot ones.
     fn start(&mut self) -> Result<(), Error> {
         self.refill();
+        if let Some(tethers) = &mut self.tethers {
+            tethers.tie(None);
+            self.follow_tethers();
+        }
         self.enter(None, false);
         self.collect();
         if self.shared.data.lent() > 0 && self.counters.receives_failed > 0 {
@@ -207,6 +217,11 @@ impl UdpTransport {
     /// Datagrams the kernel dropped because a socket buffer was full. Three system calls.
     pub fn kernel_drops(&self) -> u64 {
         self.sockets.drops()
+    }
+
+    /// Peers whose death would be noticed at once (see [`Config::tethers`]).
+    pub fn tethers_up(&self) -> u64 {
+        self.tethers.as_ref().map_or(0, Tethers::up)
     }
 
     /// Slots lent to the kernel for receiving.
@@ -377,6 +392,20 @@ impl UdpTransport {
     }
 }
 
+/// Opens the listener for tethers, if they are wanted and it can be.
+fn listen(config: &Config, warnings: &mut Vec<Warning>) -> Option<Tethers> {
+    if !config.tethers {
+        return None;
+    }
+    let opened = Tethers::listen(config.me, &config.peers);
+    opened
+        .map_err(|e| {
+            let address = config.peers[config.me as usize].data;
+            warnings.push(Warning::NoTethers { address, reason: e.to_string() });
+        })
+        .ok()
+}
+
 /// Lends the kernel at most half of a small pool, so that there is always something to send from.
 fn within_pool(mut config: Config, pool: &Pool) -> Config {
     let stats = pool.stats();
@@ -464,6 +493,7 @@ impl Transport for UdpTransport {
 
     fn counters(&self, sink: &mut dyn FnMut(&'static str, u64)) {
         self.counters.fields().for_each(|(name, value)| sink(name, value));
+        sink("tethers_up", self.tethers_up());
     }
 }
 

@@ -166,6 +166,85 @@ fn a_multicast_interface_that_is_not_there_falls_back_with_a_warning() {
     assert!(said.contains("no interface no-such-link0"), "{said}");
 }
 
+/// Polls both until `done`, and returns whom the first one reports as unreachable.
+fn reports(
+    node: &mut UdpTransport,
+    other: Option<&mut UdpTransport>,
+    done: impl Fn(&UdpTransport, &[u16]) -> bool,
+) -> Vec<u16> {
+    let (start, mut told, mut other) = (Instant::now(), Vec::new(), other);
+    while !done(node, &told) {
+        assert!(start.elapsed() < Duration::from_secs(5), "{told:?}, {} up", node.tethers_up());
+        node.flush();
+        node.poll(8, Queue::Data, &mut |event| {
+            if let Event::Unreachable { peer } = event {
+                told.push(peer);
+            }
+        });
+        if let Some(other) = &mut other {
+            other.flush();
+            other.poll(8, Queue::Data, &mut |_| {});
+        }
+    }
+    told
+}
+
+#[test]
+fn a_death_is_noticed_although_nothing_is_sent() {
+    let peers = peers(3);
+    let (mut node, _) = open(0, &peers);
+    for _ in 0..3 {
+        let (mut other, _) = open(1, &peers);
+        let told = reports(&mut node, Some(&mut other), |n, _| n.tethers_up() == 1);
+        assert_eq!(told, [], "nobody died");
+        reports(&mut other, Some(&mut node), |n, _| n.tethers_up() == 1);
+        drop(other);
+        let told = reports(&mut node, None, |_, told| !told.is_empty());
+        assert_eq!((told, node.tethers_up()), (vec![1], 0));
+    }
+    assert_eq!(node.counters().tethers_lost, 3);
+    assert_eq!(node.counters().bursts_sent, 0);
+}
+
+#[test]
+fn strangers_on_a_tether_are_let_go_and_bounded() {
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+    let peers = peers(2);
+    let (mut node, _) = open(0, &peers);
+    let (mut other, _) = open(1, &peers);
+    reports(&mut node, Some(&mut other), |n, _| n.tethers_up() == 1);
+    // Same host, so they may connect; whoever speaks is dropped, and only a few are held. Twelve
+    // fit the backlog while the node does not look.
+    let connect = |_| TcpStream::connect(peers[0].data).expect("the listener is there");
+    let mut crowd: Vec<TcpStream> = (0..12).map(connect).collect();
+    let start = Instant::now();
+    for stream in &mut crowd {
+        stream.set_nonblocking(true).expect("a socket");
+        let _ = stream.write_all(b"GET / HTTP/1.1");
+    }
+    let blocked = |s: &mut TcpStream| matches!(s.read(&mut [0; 1]), Err(e) if e.kind() == std::io::ErrorKind::WouldBlock);
+    while crowd.iter_mut().any(blocked) {
+        assert!(start.elapsed() < Duration::from_secs(5));
+        node.wait(Some(1_000_000));
+        assert_eq!(reports(&mut node, Some(&mut other), |n, _| n.tethers_up() == 1), []);
+        node.poll(8, Queue::Data, &mut |event| panic!("{event:?}"));
+    }
+    drop(crowd);
+    reports(&mut node, Some(&mut other), |n, _| n.tethers_up() == 1);
+    drop(other);
+    assert_eq!(reports(&mut node, None, |_, told| !told.is_empty()), [1]);
+}
+
+#[test]
+fn a_taken_tether_port_is_a_warning() {
+    let peers = peers(2);
+    let _squatter = std::net::TcpListener::bind(peers[0].data).expect("free for TCP");
+    let (node, _) = open(0, &peers);
+    let said = node.warnings().iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    assert!(said.contains("deaths are noticed later"), "{said}");
+}
+
 #[test]
 fn a_sleeping_node_is_woken_from_another_thread() {
     let peers = peers(2);
