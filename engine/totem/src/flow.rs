@@ -13,20 +13,32 @@ pub(crate) struct Flow {
     min: u64,
     max: u64,
     global: u64,
+    least_charge: u64,
 }
 
 impl Flow {
     pub(crate) fn new(tuning: &Tuning, frame_bytes: usize) -> Self {
+        let least_charge = frame_bytes as u64 / 2;
         // Less than one frame would never let anything be sent.
         let min = tuning.personal_window_bytes_min.max(frame_bytes as u64);
         let max = tuning.personal_window_bytes_max.max(min);
         let global = tuning.global_window_bytes.max(max);
-        Self { personal: (64 << 10).clamp(min, max), min, max, global }
+        Self { personal: (64 << 10).clamp(min, max), min, max, global, least_charge }
     }
 
     /// Bytes this node may number in one visit at the moment.
     pub(crate) fn personal_bytes(&self) -> u64 {
         self.personal
+    }
+
+    /// Bytes that may always be numbered in a visit during Recovery: four frames.
+    pub(crate) fn recovery_bytes(&self) -> u64 {
+        8 * self.least_charge
+    }
+
+    /// What a frame costs at least, bytes: slots are made for full ones.
+    pub(crate) fn least_charge(&self) -> u64 {
+        self.least_charge
     }
 
     /// Bytes that all may number in one rotation.

@@ -166,7 +166,8 @@ impl Totem {
         self.finish(now_ns, source);
     }
 
-    /// How many bytes this node can take in before it would have to drop frames.
+    /// How many bytes this node can take in before it would have to drop frames. Keep a reserve back: to form a
+    /// ring anew, frames must be built and received while those of the old ring are still kept.
     pub fn set_free_bytes(&mut self, bytes: u64) {
         self.ctx.free_bytes = bytes;
     }

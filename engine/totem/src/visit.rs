@@ -165,6 +165,11 @@ impl Ordering {
         if held.resting || held.keeping {
             allowed = allowed.min((self.flow.global_bytes() / 2).saturating_sub(held.bytes));
         }
+        if self.recovering {
+            // What the old ring pins is only released when the new one is installed: a little must always
+            // be possible, from the reserve that credit leaves.
+            allowed = allowed.max(self.flow.recovery_bytes());
+        }
         if alone {
             allowed = self.flow.personal_bytes().min(free);
         }
@@ -180,13 +185,15 @@ impl Ordering {
             let Some((frame, flags)) = feed.next(ctx.payload_bytes_max) else { break };
             let flags = flags | if held.keeping { FLAG_HELD } else { 0 };
             let len = frame.len() as u64;
+            // A short frame pins a slot as well as a long one.
+            let charge = len.max(self.flow.least_charge());
             if frame.len() < DATA_HEADER_BYTES
                 || frame.len() > DATA_HEADER_BYTES + wire::data::PAYLOAD_BYTES_LIMIT
             {
                 ctx.counters.malformed += 1;
                 continue;
             }
-            bytes += len;
+            bytes += charge;
             held.token.seq += 1;
             let seq = held.token.seq;
             let header = DataHeader {

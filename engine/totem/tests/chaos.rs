@@ -10,7 +10,7 @@ use net::scenario::{run, scenario};
 fn seeds() -> std::ops::Range<u64> {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
     let first = number("FIRST").unwrap_or(1);
-    first..first + number("SEEDS").unwrap_or(150)
+    first..first + number("SEEDS").unwrap_or(60)
 }
 
 #[test]

@@ -95,6 +95,8 @@ pub struct Net {
     pub next_body: u64,
     stored: BTreeMap<u32, u64>,
     pub packets: u64,
+    /// Slots of each node's pool; its free ones are its credit.
+    pub slots: u32,
     /// Bodies that asked for safe delivery.
     pub safe: HashSet<Vec<u8>>,
     #[cfg(feature = "mutations")]
@@ -125,6 +127,7 @@ impl Net {
             next_body: 0,
             stored: BTreeMap::new(),
             packets: 0,
+            slots: 6000,
             safe: HashSet::new(),
             #[cfg(feature = "mutations")]
             mutation: None,
@@ -142,7 +145,7 @@ impl Net {
         let boot = self.boots.entry(id).or_insert(0);
         *boot += 1;
         let seed = u64::from(*boot) * 1000 + u64::from(id);
-        let small_count = 6000;
+        let small_count = self.slots;
         let pool = Pool::heap(PoolConfig {
             small_bytes: 1216,
             small_count,
@@ -288,6 +291,9 @@ impl Net {
                 Output::Left => node.left = true,
             }
         }
+        // What is free but for a reserve for Recovery and for what is on the way.
+        let free = u64::from(node.pool.free(Class::Small).saturating_sub(200));
+        node.totem.set_free_bytes(free * 1216);
         self.nodes.insert(id, node);
     }
 
@@ -413,7 +419,7 @@ impl Net {
             let ids: Vec<u32> = s.members.iter().map(|node| node.0).collect();
             let _ = writeln!(
                 text,
-                "{}: {:?} ring {} {:?} seq {} aru {} stable {} delivered {} holding {} waiting {} {:?}",
+                "{}: {:?} ring {} {:?} seq {} aru {} stable {} delivered {} holding {} waiting {} {:?} free {}",
                 node.id,
                 s.state,
                 s.ring,
@@ -424,7 +430,8 @@ impl Net {
                 s.delivered,
                 s.holding,
                 node.queue.waiting.len(),
-                node.totem.next_timeout()
+                node.totem.next_timeout(),
+                node.pool.free(Class::Small)
             );
             for (at, trace) in node.traces.iter().rev().take(12).rev() {
                 let _ =

@@ -55,31 +55,48 @@ pub fn prepared(seed: u64) -> Net {
         net.tuning.personal_window_bytes_max = 16 << 10;
         net.tuning.global_window_bytes = 32 << 10;
     }
+    if seed.is_multiple_of(4) {
+        net.slots = 400;
+    }
+    if seed.is_multiple_of(7) {
+        net.persist_ns = 80 * MS;
+    }
+    if seed.is_multiple_of(11) {
+        net.timeout = totem::TokenTimeout::Fixed { us: 15_000 };
+    }
     net
 }
 
 /// Faults, healing, checks.
 pub fn drive(net: &mut Net) -> Result<(), String> {
     net.start_all();
-    for _ in 0..30 {
+    let hasty = net.random(3) == 0;
+    let bursts = net.random(3) == 0;
+    for _ in 0..if hasty { 120 } else { 30 } {
         let quiet = net.random(4) == 0;
-        for _ in 0..net.random(60) {
+        for _ in 0..if hasty { net.random(12) } else { net.random(60) } {
             let index = net.random(net.ids.len() as u64) as usize;
             let id = net.ids[index];
             if !quiet && net.nodes.contains_key(&id) && !net.nodes[&id].left {
-                let safe = net.random(5) == 0;
-                net.send(id, safe);
+                for _ in 0..if bursts { net.random(40) } else { 1 } {
+                    let safe = net.random(5) == 0;
+                    net.send(id, safe);
+                }
             }
             let step = net.random(MS);
             net.run(step);
         }
         one_fault(net);
-        let wait = net.random(60) * MS;
+        // Short waits hit rings while they are being formed.
+        let longest = if hasty { 6 * MS } else { 60 * MS };
+        let wait = net.random(longest);
         net.run(wait);
     }
     net.heal();
     net.loss_per_mille = 0;
     net.jitter_ns = 5_000;
+    // Whoever was asked to leave leaves.
+    net.run(2_000 * MS);
     let ids = net.ids.clone();
     let deadline = net.now + 20_000 * MS;
     while !net.one_ring(&ids) {
