@@ -113,6 +113,8 @@ impl Server {
 
     /// Brings an item to whom it is for.
     fn send(&mut self, to: For, item: Descriptor, body: &Body<'_>) {
+        // First, because it may move readers from the ring to copies.
+        self.make_room();
         // Out of the tables while they are walked: copying may doom a session.
         let (mut group, one);
         let places: &[usize] = match to {
@@ -158,7 +160,7 @@ impl Server {
         let mut shared = false;
         for &place in places {
             let Some(session) = self.sessions[place].as_mut() else { continue };
-            if session.life != Life::Open {
+            if session.life != Life::Open || session.doomed {
                 continue;
             }
             session.touched = true;
@@ -173,7 +175,6 @@ impl Server {
 
     /// Into the delivery ring, for those of `places` who read it.
     fn share(&mut self, places: &[usize], mut item: Descriptor, body: &Body<'_>) {
-        self.make_room();
         let frame = match body {
             Body::None => None,
             Body::Frame(frame) => Some((*frame).clone()),
@@ -217,7 +218,7 @@ impl Server {
     /// Copies one item for one session: into its private ring, or behind it. `mark` is its position in the
     /// delivery ring plus one if it was there, so that a reader can tell what it has read already.
     pub(super) fn copy_to(&mut self, place: usize, item: &Descriptor, body: &[u8], mark: u64) {
-        let Some(session) = self.sessions[place].as_mut() else { return };
+        let Some(session) = self.sessions[place].as_mut().filter(|s| !s.doomed) else { return };
         let mut item = *item;
         item.body_offset = mark.into();
         item.body_bytes = (body.len() as u32).into();

@@ -18,7 +18,8 @@ impl Server {
     /// Remembers to evict: tables may be in use right now.
     pub(super) fn doom(&mut self, place: usize, cause: Cause) {
         self.set_ready(place, 0);
-        if !self.doomed.iter().any(|(p, _)| *p == place) {
+        let Some(session) = self.sessions[place].as_mut() else { return };
+        if !std::mem::replace(&mut session.doomed, true) {
             self.doomed.push((place, cause));
         }
     }

@@ -46,6 +46,8 @@ pub(super) struct Session {
     pub(super) seat: Box<Seat>,
     pub(super) intake: Intake,
     pub(super) life: Life,
+    /// To be evicted at the end of the current call; nothing more goes to it, so that what it reads has no holes.
+    pub(super) doomed: bool,
     /// Whether it reads from the delivery ring now, and not from its private ring.
     pub(super) shared: bool,
     /// Bytes in the submit ring that `pull` can have now; zero when a control record is next.
@@ -80,6 +82,7 @@ impl Session {
             seat: new.seat,
             intake: Intake::new(new.submit, message_bytes_max),
             life: Life::Open,
+            doomed: false,
             shared: false,
             ready_bytes: 0,
             seen_bytes: 0,

@@ -24,7 +24,8 @@ impl Server {
     pub(super) fn spill_lagging(&mut self, lag_max: u64) {
         for place in 0..self.sessions.len() {
             let Some(session) = self.sessions[place].as_ref() else { continue };
-            let Some(reader) = session.seat.reader.filter(|_| session.shared) else { continue };
+            let wanted = session.shared && !session.doomed;
+            let Some(reader) = session.seat.reader.filter(|_| wanted) else { continue };
             let spilled = match self.ring.lag(reader) {
                 Ok(lag) if lag <= lag_max => continue,
                 Ok(_) => self.spill(place),
@@ -49,7 +50,8 @@ impl Server {
         self.counters.spilled += 1;
         for position in held.from..self.ring.head() {
             let Some((item, frame)) = self.ring.get(position) else { continue };
-            let Some(session) = self.sessions[place].as_ref() else { break };
+            let session = self.sessions[place].as_ref().filter(|s| !s.doomed);
+            let Some(session) = session else { break };
             if concerns(session, &item) {
                 let body: &[u8] = frame.as_deref().unwrap_or_default();
                 self.copy_to(place, &item, body, position + 1);
