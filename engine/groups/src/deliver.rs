@@ -203,13 +203,7 @@ impl Groups {
         for (number, (joined, left)) in changed {
             self.push_view(at, number, joined, left);
         }
-        // A barrier may end in a transitional configuration: who does not come along is not together
-        // with us any more.
-        let comes_along = |node: &NodeId| match &self.transitional {
-            Some(members) => members.binary_search(node).is_ok(),
-            None => true,
-        };
-        self.together = boots.keys().copied().filter(comes_along).collect();
+        self.together = boots.keys().copied().collect();
         self.boots = boots;
         self.counters.barriers += 1;
         self.wake = true;

@@ -134,14 +134,14 @@ impl Groups {
         let members = &configuration.members;
         self.events.push_back(Event::Configuration(configuration.clone()));
         match configuration.kind {
-            ConfigurationKind::Transitional => {
-                self.transitional = Some(members.clone());
-                self.together.retain(|node| members.binary_search(node).is_ok());
-            }
+            // It counts from the next regular configuration on: until then the old ring's barrier may
+            // still end, and what it agrees on was said when all were together.
+            ConfigurationKind::Transitional => self.transitional = Some(members.clone()),
             ConfigurationKind::Regular => {
-                // Without a transitional configuration nobody is known to have come along.
-                if self.transitional.take().is_none() {
-                    self.together = [self.config.me].into();
+                match self.transitional.take() {
+                    Some(along) => self.together.retain(|n| along.binary_search(n).is_ok()),
+                    // Nobody is known to have come along.
+                    None => self.together = [self.config.me].into(),
                 }
                 self.ring = Some(configuration.ring);
                 self.barrier = Some(Barrier::new(configuration.ring, members, now_ns));
