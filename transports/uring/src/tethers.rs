@@ -19,6 +19,7 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
 use crate::config::Peer;
+use crate::sockopt;
 
 /// How often a tether is tied again before somebody comes up and asks for it: a peer that accepts
 /// and drops connections must not keep us busy.
@@ -216,6 +217,8 @@ fn prepare(socket: &Socket) -> io::Result<()> {
 fn outgoing(own: IpAddr, to: SocketAddr) -> io::Result<Socket> {
     let socket = socket(to)?;
     prepare(&socket)?;
+    // The port is chosen when connecting, so that it is shared with connections to other addresses.
+    let _ = sockopt::set_int(&socket, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1);
     socket.bind(&SocketAddr::new(own, 0).into())?;
     match socket.connect(&to.into()) {
         Ok(()) => {}

@@ -1,6 +1,7 @@
 //! What is peculiar to UDP over io_uring: merging, refusals that explain themselves, waking, strangers.
 
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use frame::{Class, Pool, PoolConfig};
@@ -11,12 +12,19 @@ fn local(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
 }
 
-/// Addresses for `count` nodes that nobody uses now.
+/// Addresses for `count` nodes that nobody uses now, for UDP nor TCP. They lie below the ports the
+/// kernel gives to connections, so that no tether takes another node's port.
 fn peers(count: usize) -> Vec<Peer> {
-    let bind = |_| UdpSocket::bind(local(0)).expect("a free port");
-    let sockets: Vec<UdpSocket> = (0..count * 2).map(bind).collect();
-    let address = |s: &UdpSocket| s.local_addr().expect("an address");
-    sockets.chunks(2).map(|s| Peer { data: address(&s[0]), token: address(&s[1]) }).collect()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let mut free = Vec::new();
+    while free.len() < count * 2 {
+        let serial = std::process::id() * 97 + NEXT.fetch_add(1, Ordering::Relaxed);
+        let address = local(10_000 + (serial % 20_000) as u16);
+        if UdpSocket::bind(address).is_ok() && TcpListener::bind(address).is_ok() {
+            free.push(address);
+        }
+    }
+    free.chunks(2).map(|a| Peer { data: a[0], token: a[1] }).collect()
 }
 
 fn open(me: u16, peers: &[Peer]) -> (UdpTransport, Pool) {
@@ -207,6 +215,43 @@ fn a_death_is_noticed_although_nothing_is_sent() {
 }
 
 #[test]
+fn thirty_two_nodes_on_one_host_tie_all_their_tethers() {
+    const NODES: usize = 32;
+    let peers = peers(NODES);
+    let small = PoolConfig { small_count: 64, large_count: 8, ..PoolConfig::default() };
+    let node = |me| {
+        let config = Config { receive_buffer_bytes: 1 << 17, ..Config::new(me, peers.clone()) };
+        let node = UdpTransport::new(config, Pool::heap(small)).expect("loopback works");
+        assert!(node.warnings().is_empty(), "{:?}", node.warnings());
+        node
+    };
+    // One after the other, each polled while the next comes up, as real ones are.
+    let mut nodes: Vec<UdpTransport> = Vec::new();
+    let turn = |nodes: &mut [UdpTransport]| {
+        for node in nodes {
+            node.flush();
+            node.poll(8, Queue::Data, &mut |event| panic!("nobody died: {event:?}"));
+        }
+    };
+    for me in 0..NODES as u16 {
+        nodes.push(node(me));
+        turn(&mut nodes);
+    }
+    let start = Instant::now();
+    while !nodes.iter().all(|n| n.tethers_up() == NODES as u64 - 1) {
+        let up: Vec<u64> = nodes.iter().map(UdpTransport::tethers_up).collect();
+        assert!(start.elapsed() < Duration::from_secs(10), "{up:?}");
+        turn(&mut nodes);
+    }
+    // A third die at once: the others hear of each of them, and of nobody else.
+    nodes.truncate(21);
+    for node in &mut nodes {
+        let told = reports(node, None, |_, told| told.len() >= 11);
+        assert!(told.iter().all(|peer| *peer >= 21), "{told:?}");
+    }
+}
+
+#[test]
 fn strangers_on_a_tether_are_let_go_and_bounded() {
     use std::io::{Read, Write};
     use std::net::TcpStream;
@@ -239,7 +284,7 @@ fn strangers_on_a_tether_are_let_go_and_bounded() {
 #[test]
 fn a_taken_tether_port_is_a_warning() {
     let peers = peers(2);
-    let _squatter = std::net::TcpListener::bind(peers[0].data).expect("free for TCP");
+    let _squatter = TcpListener::bind(peers[0].data).expect("free for TCP");
     let (node, _) = open(0, &peers);
     let said = node.warnings().iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
     assert!(said.contains("deaths are noticed later"), "{said}");
