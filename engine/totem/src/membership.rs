@@ -119,7 +119,17 @@ impl Totem {
         }
         self.learn_ring_seq(join.ring_seq);
         let gather = &mut self.gather;
-        Join::parse(frame, nodes, |row, hears| gather.on_row(row, hears))?;
+        let (mut rows, mut count) = (NodeSet::single(pos), 0);
+        Join::parse(frame, nodes, |row, hears| {
+            rows.insert(row);
+            count += 1;
+            gather.on_row(row, hears);
+        })?;
+        if count < Join::rows_max(nodes) {
+            // All rows fitted: whoever was heard and has no row hears all that the sender wants.
+            let all = join.proc.minus(&join.fail);
+            join.hears.minus(&rows).iter().for_each(|row| gather.on_row(row, all));
+        }
         let wanted = gather.wanted();
         if gather.on_join(pos, &join, &mut self.ctx) {
             gather.join_soon(now_ns, &mut self.ctx);
