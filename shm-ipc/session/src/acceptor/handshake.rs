@@ -43,6 +43,9 @@ impl Acceptor {
             return Err(Cause::Version);
         }
         let (hello, _) = Hello::read_from_prefix(bytes).map_err(|_| Cause::Protocol)?;
+        if head.flags != 0 || hello.reserved != 0 || hello.reserved_too.get() != 0 {
+            return Err(Cause::Protocol);
+        }
         let purpose = match hello.purpose {
             1 => Purpose::Session,
             2 => Purpose::Control,

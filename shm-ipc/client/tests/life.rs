@@ -1,0 +1,245 @@
+//! Lives of programs: other users, private copies, sudden death, and engines that come back.
+
+mod engine;
+
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use client::{Cause, Client, ConnectError, Event, Options, Trust};
+use engine::{Engine, Setup};
+
+const LONG: Option<Duration> = Some(Duration::from_secs(10));
+
+/// Tells a copy of this test binary what to be.
+const ROLE: &str = "SYNCHROTRON_TEST_ROLE";
+
+/// Where the engine of such a copy listens.
+const SOCKET: &str = "SYNCHROTRON_TEST_SOCKET";
+
+fn connect(path: &Path) -> Client {
+    Client::connect(path, Options::default()).unwrap()
+}
+
+/// This very test binary again, to run `role` only.
+fn copy_of_me(role: &str, socket: &Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "in_another_process", "--nocapture"]);
+    command.env(ROLE, role).env(SOCKET, socket);
+    command.stdout(Stdio::piped()).stderr(Stdio::inherit());
+    command
+}
+
+/// What the copies do; nothing in the normal run.
+#[test]
+fn in_another_process() {
+    let Ok(role) = std::env::var(ROLE) else { return };
+    let socket = PathBuf::from(std::env::var(SOCKET).unwrap());
+    match role.as_str() {
+        "connect" => match Client::connect(socket, Options::default()) {
+            Ok(client) => {
+                let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+                let shared = ["synchrotron-delivery", "synchrotron-region"];
+                let mapped = shared.iter().filter(|name| maps.contains(**name)).count();
+                println!("trust {:?}, maps {mapped} of 2", client.trust());
+            }
+            Err(ConnectError::Refused { cause, .. }) => println!("refused {cause:?}"),
+            Err(error) => println!("{error}"),
+        },
+        "flood" => {
+            let mut client = connect(&socket);
+            let group = client.join(b"g").unwrap();
+            loop {
+                client.publish(&group, &[7; 300]).unwrap();
+                while client.try_recv().is_some() {}
+            }
+        }
+        other => panic!("no role {other}"),
+    }
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+#[test]
+fn other_users_get_what_the_configuration_says() {
+    // Without root no other user can be played; that the own user may connect is tested everywhere else.
+    if !is_root() {
+        return;
+    }
+    let mut setup = Setup::new();
+    setup.session.access.uids = vec![4001];
+    setup.session.access.gids = vec![4002];
+    setup.session.access.private_uids = vec![4003];
+    let engine = setup.start();
+    // A copy of the binary where every user may read it.
+    let binary = engine.dir.path().join("copy");
+    std::fs::copy(std::env::current_exe().unwrap(), &binary).unwrap();
+    let said = |uid: u32, gid: u32| {
+        let mut command = Command::new(&binary);
+        command.args(["--exact", "in_another_process", "--nocapture"]);
+        command.env(ROLE, "connect").env(SOCKET, engine.path()).uid(uid).gid(gid);
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
+    };
+    for (uid, gid, expected) in [
+        (4000, 4000, "refused NotAuthorised"),
+        (4001, 4000, "trust Shared, maps 2 of 2"),
+        (4000, 4002, "trust Shared, maps 2 of 2"),
+        (4003, 4002, "trust Private, maps 0 of 2"),
+        (0, 0, "trust Shared, maps 2 of 2"),
+    ] {
+        let said = said(uid, gid);
+        assert!(said.contains(expected), "uid {uid} gid {gid}: {said}");
+    }
+}
+
+#[test]
+fn a_private_client_sees_the_same_and_maps_nothing() {
+    let mut setup = Setup::new();
+    setup.session.access.private_uids = vec![rustix::process::geteuid().as_raw()];
+    setup.frame_bytes = 9000;
+    let engine = setup.start();
+    let (mut a, mut b) = (connect(engine.path()), connect(engine.path()));
+    assert_eq!(a.trust(), Trust::Private);
+    let group = a.join(b"g").unwrap();
+    b.join(b"other").unwrap();
+    let said = copy_of_me("connect", engine.path()).output().unwrap().stdout;
+    let said = String::from_utf8(said).unwrap();
+    assert!(said.contains("trust Private, maps 0 of 2"), "{said}");
+    let mut sent = Vec::new();
+    for i in 0..3000_usize {
+        let message = vec![i as u8; i % 2000 * usize::from(i % 7 > 0) + i % 7];
+        a.publish(&group, &message).unwrap();
+        sent.push(message);
+    }
+    sent.push(vec![9; 3 << 20]);
+    a.publish(&group, &sent[3000]).unwrap();
+    for (i, expected) in sent.iter().enumerate() {
+        loop {
+            match a.recv(LONG) {
+                Some(Event::Message(m)) => break assert!(m.bytes == &expected[..], "message {i}"),
+                Some(Event::View(_)) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    assert!(matches!(b.recv(LONG), Some(Event::View(view)) if view.group.name() == b"other"));
+    assert!(b.recv(Some(Duration::from_millis(20))).is_none(), "nothing of groups it is not in");
+    let shown = engine.shown();
+    assert_eq!((shown.counters.descriptors, shown.counters.resumed), (0, 0));
+}
+
+#[test]
+fn a_killed_client_leaves_nothing_behind() {
+    let engine = Engine::start();
+    let mut witness = connect(engine.path());
+    let group = witness.join(b"g").unwrap();
+    let open_files = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let (mut expected, mut files) = (0_u64, 0);
+    for round in 0..40 {
+        let mut child = copy_of_me("flood", engine.path()).spawn().unwrap();
+        let (mut joined, mut left, mut foreign) = (false, false, 0);
+        witness.publish(&group, &expected.to_le_bytes()).unwrap();
+        let kill_after = round * 13 % 101;
+        while !left {
+            match witness.recv(LONG) {
+                Some(Event::Message(m)) if m.sender == witness_of(m.sender) => {
+                    foreign += 1;
+                    assert_eq!(m.bytes, [7; 300]);
+                }
+                Some(Event::Message(m)) => {
+                    assert_eq!(m.bytes, expected.to_le_bytes());
+                    expected += 1;
+                }
+                Some(Event::View(view)) => {
+                    joined |= view.joined.iter().any(|c| c.member.pid == child.id());
+                    left = view.left.iter().any(|c| c.member.pid == child.id());
+                }
+                other => panic!("{other:?}"),
+            }
+            if joined && foreign >= kill_after {
+                // Again and again until the view shows it: the first time counts.
+                let _ = child.kill();
+            }
+        }
+        child.wait().unwrap();
+        while witness.try_recv().is_some() {}
+        let shown = engine.until("its end", |s| s.sessions.len() == 1);
+        assert_eq!(shown.counters.evicted, 0, "{shown:?}");
+        engine.until("its slots", |s| s.small_free == 2048);
+        if round == 3 {
+            files = open_files();
+        } else if round > 3 {
+            // Threads of this process open files of their own for moments.
+            assert!(open_files() <= files + 3, "{} descriptors, were {files}", open_files());
+        }
+    }
+}
+
+/// The sender, if it is not this process.
+fn witness_of(sender: client::Member) -> client::Member {
+    let pid = if sender.pid == std::process::id() { 0 } else { sender.pid };
+    client::Member { pid, ..sender }
+}
+
+#[test]
+fn after_a_restart_of_the_engine_groups_come_back() {
+    let mut setup = Setup::new();
+    let mut next = setup.clone();
+    let engine = setup.clone().start();
+    let mut client = connect(engine.path());
+    client.join(b"one").unwrap();
+    let two = client.join(b"two").unwrap();
+    client.publish(&two, b"first life").unwrap();
+    loop {
+        if let Some(Event::Message(_)) = client.recv(LONG) {
+            break;
+        }
+    }
+    let dir = engine.kill();
+    assert!(matches!(client.recv(LONG), Some(Event::Disconnected)));
+    assert!(matches!(client.recv(LONG), Some(Event::Disconnected)), "and so it stays");
+    assert_eq!(client.ended(), Some(Cause::Gone));
+    assert!(client.publish(&two, b"x").is_err());
+    assert!(client.reconnect().is_err(), "nobody there");
+    next.session.first_session = 5000;
+    next.session.boot = [4; 16];
+    setup.session.boot = [4; 16];
+    let engine = next.start_in(dir);
+    client.reconnect().unwrap();
+    assert_eq!(client.engine_boot(), [4; 16]);
+    assert_eq!(client.me().session, 5000);
+    let mut names = Vec::new();
+    while names.len() < 2 {
+        match client.recv(LONG) {
+            Some(Event::View(view)) if view.is_first => names.push(view.group),
+            other => panic!("{other:?}"),
+        }
+    }
+    for group in names {
+        client.publish(&group, b"second life").unwrap();
+        assert!(matches!(client.recv(LONG), Some(Event::Message(m)) if m.group == &group));
+    }
+    drop(engine);
+}
+
+#[test]
+fn refusals_reach_whoever_asked() {
+    let engine = Engine::start();
+    let mut client = connect(engine.path());
+    let refused = |reason| Err(client::JoinError::Refused(reason));
+    assert_eq!(client.join(b""), refused(client::RefusedReason::BadName));
+    assert_eq!(client.join(&[1; 129]), refused(client::RefusedReason::BadName));
+    let name = [0xff; 128];
+    client.join(&name).unwrap();
+    assert_eq!(client.join(&name), refused(client::RefusedReason::AlreadyMember));
+    let second = Engine::start();
+    let path = second.dir.path().join("socket");
+    drop(second);
+    assert!(matches!(
+        Client::connect(path, Options::default()),
+        Err(ConnectError::Unreachable { .. })
+    ));
+}
