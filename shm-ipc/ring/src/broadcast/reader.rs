@@ -125,12 +125,16 @@ impl Reader {
 
     /// Reads from the ring again, from `index` on: the one that [`crate::broadcast::Producer::resume`] gave.
     pub fn resume(&mut self, index: u64) {
+        let holds_nothing = self.released == self.position;
         self.position = index;
         self.resumed = index;
         self.head = index;
         self.moved = false;
         self.cursor.lines.reader.acquired.store(index, Ordering::Release);
-        // What was held before the switch stays held: `released` moves on when it is released.
+        // What was held before the switch stays held: `released` moves on when that is released.
+        if holds_nothing {
+            self.release(index);
+        }
     }
 
     fn evicted(&self) -> Option<Lease> {

@@ -140,7 +140,7 @@ impl Seat {
         let released = self.look(next)?;
         // A lease taken back after the switch was seen shows in `acquired` only.
         let acquired = self.cursor.lines.reader.acquired.load(Ordering::Acquire);
-        Ok(released >= held.until || released >= acquired)
+        Ok(held.from == held.until || released >= held.until || released >= acquired)
     }
 
     /// Back to the ring, at `at`.
