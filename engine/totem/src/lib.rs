@@ -31,6 +31,8 @@ mod repair;
 mod rest;
 mod rotation;
 mod status;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod visit;
 mod window;

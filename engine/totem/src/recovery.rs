@@ -27,6 +27,12 @@ struct Told {
 }
 
 impl Told {
+    /// Whether the member has the old frame `seq`. Ranges ascend.
+    fn has(&self, seq: u64) -> bool {
+        let next = self.ranges.partition_point(|(_, to)| *to < seq);
+        seq <= self.state.aru || self.ranges.get(next).is_some_and(|(from, _)| *from <= seq)
+    }
+
     fn highest(&self) -> u64 {
         self.ranges.iter().map(|(_, to)| *to).max().unwrap_or(0).max(self.state.aru)
     }
@@ -155,6 +161,10 @@ impl Recovery {
             return;
         }
         told.ranges.append(&mut ranges);
+        if !told.ranges.is_sorted_by(|a, b| a.1 < b.0) {
+            self.broken = true;
+            return;
+        }
         told.complete = state.last;
         if state.last {
             self.missing -= 1;
@@ -206,16 +216,12 @@ impl Recovery {
         let mut count = 0;
         let mut to_send = VecDeque::new();
         for seq in low + 1..=high {
-            let has = |told: &&&Told| {
-                seq <= told.state.aru
-                    || told.ranges.iter().any(|(from, to)| (*from..=*to).contains(&seq))
-            };
-            let holders = told.iter().filter(has).count();
+            let holders = told.iter().filter(|told| told.has(seq)).count();
             if holders == 0 || holders == told.len() {
                 continue;
             }
             count += 1;
-            let lowest = told.iter().position(|told| has(&told)).map(|index| group[index]);
+            let lowest = told.iter().position(|told| told.has(seq)).map(|index| group[index]);
             if mine && lowest == Some(ctx.me_pos) {
                 match to_send.back_mut() {
                     Some((_, to)) if *to + 1 == seq => *to = seq,
