@@ -103,7 +103,7 @@ impl Node {
     /// Takes what happened. Then drain [`Node::poll_output`].
     pub fn handle(&mut self, now_ns: u64, input: Input, clients: &mut dyn Clients) {
         self.counters.inputs += 1;
-        self.totem.set_free_bytes(self.credit_bytes());
+        self.totem.set_free_bytes(self.credit_bytes().min(clients.room_bytes()));
         match input {
             Input::Received { queue, bytes, segment_bytes } => {
                 self.received(now_ns, queue, bytes, segment_bytes, clients);

@@ -16,6 +16,10 @@ impl Clients for Programs<'_> {
         self.0.pending_bytes()
     }
 
+    fn room_bytes(&self) -> u64 {
+        self.0.room_bytes()
+    }
+
     fn pull(&mut self, buf: &mut [u8]) -> Option<Pulled> {
         let pulled = self.0.pull(buf)?;
         Some(Pulled {

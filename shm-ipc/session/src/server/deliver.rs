@@ -3,6 +3,7 @@
 use frame::{Class, Frame};
 use zerocopy::IntoBytes;
 
+use super::pressure::Pace;
 use super::session::Life;
 use super::{Delivery, Group, Messages, Server};
 use crate::descriptor::{Descriptor, Kind, Order};
@@ -233,6 +234,7 @@ impl Server {
                 Ok(false) => {}
                 Err(_) => return self.doom(place, Cause::Protocol),
             }
+            session.pace = Pace::default();
         }
         let all = self.backlog_total + bytes;
         if bytes > session.seat.record_bytes_max()

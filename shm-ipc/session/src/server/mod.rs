@@ -10,6 +10,7 @@ mod backlog;
 mod deliver;
 mod eviction;
 mod intake;
+mod pressure;
 mod reclaim;
 mod session;
 mod spill;
@@ -69,6 +70,8 @@ pub struct Server {
     frame_bytes: usize,
     parking: Parking,
     backlog_total: usize,
+    /// See `pressure`.
+    room_bytes: u64,
     spare: Spare,
     /// Whether `reclaim` has more to look at than the delivery ring.
     attention: bool,
@@ -104,6 +107,7 @@ impl Server {
             frame_bytes: 0,
             parking,
             backlog_total: 0,
+            room_bytes: u64::MAX,
             spare: Spare::default(),
             attention: false,
             requests: VecDeque::with_capacity(64),

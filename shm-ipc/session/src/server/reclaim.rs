@@ -53,6 +53,7 @@ impl Server {
                 }
             }
         }
+        self.measure_room();
         self.evict_doomed();
     }
 

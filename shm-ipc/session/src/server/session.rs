@@ -5,6 +5,7 @@ use ring::broadcast::Held;
 
 use super::backlog::Backlog;
 use super::intake::Intake;
+use super::pressure::Pace;
 use crate::access::Trust;
 use crate::hello::Cause;
 use crate::link::NewSession;
@@ -61,6 +62,8 @@ pub(super) struct Session {
     /// Groups it left lately; items for it may still be in the delivery ring.
     left: Vec<u32>,
     pub(super) backlog: Backlog,
+    /// How fast it reads what waits there.
+    pub(super) pace: Pace,
     /// What it may still be reading though it has left the delivery ring, and since when.
     pub(super) held: Option<Held>,
     pub(super) pinned: Vec<Frame>,
@@ -90,6 +93,7 @@ impl Session {
             groups: Vec::with_capacity(16),
             left: Vec::with_capacity(LEFT_MAX),
             backlog: Backlog::default(),
+            pace: Pace::default(),
             held: None,
             pinned: Vec::with_capacity(LEASE_MAX as usize),
             pinned_since_ns: 0,

@@ -104,6 +104,7 @@ impl Server {
             }
             session.touched = true;
             self.backlog_total -= record.len();
+            session.pace.took(record.len());
             session.backlog.pop(&mut self.spare);
         }
         Ok(())
