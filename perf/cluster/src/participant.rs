@@ -36,6 +36,8 @@ pub struct SeenView {
 /// What a participant shares with whoever started it.
 pub(crate) struct Shared {
     pub(crate) stop: AtomicBool,
+    /// Nothing is on the way any more: the present view can be compared.
+    pub(crate) settled: AtomicBool,
     /// See [`Rate`]: 0 is silent, `u64::MAX` flood, else messages a second.
     pub(crate) rate: AtomicU64,
     /// Published in this connection.
@@ -59,6 +61,7 @@ impl Shared {
             .expect("bounds and precision are constants that fit");
         Self {
             stop: AtomicBool::new(false),
+            settled: AtomicBool::new(false),
             rate: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             sent_before: AtomicU64::new(0),
@@ -173,6 +176,11 @@ impl Participant {
     /// The latencies recorded, in nanoseconds.
     pub fn latency(&self) -> Histogram<u64> {
         lock(&self.shared.latency).clone()
+    }
+
+    /// Says that everything published anywhere has been delivered here.
+    pub fn declare_settled(&self) {
+        self.shared.settled.store(true, Ordering::Release);
     }
 
     /// Ends the thread and gives its account.

@@ -108,6 +108,9 @@ impl Rig {
                 self.participants.iter().map(|p| (p.sent(), p.own_delivered())).collect();
             bail!("not settled in {timeout:?}: (sent, own delivered) in this connection {open:?}");
         }
+        self.participants.iter().for_each(Participant::declare_settled);
+        // Each of them notices within its idle wait of a millisecond, long before anybody says good-bye.
+        std::thread::sleep(quiet);
         Ok(())
     }
 

@@ -51,6 +51,7 @@ pub(crate) struct Worker {
     due_ns: u64,
     /// Buffer for messages that do not fit a loan.
     large: Vec<u8>,
+    is_settled: bool,
 }
 
 /// What a round of the loop did.
@@ -69,7 +70,7 @@ impl Worker {
         );
         let observer = Observer::new(role.name.clone());
         let large = vec![0; role.message_bytes];
-        Self { role, shared, observer, due_ns: 0, large }
+        Self { role, shared, observer, due_ns: 0, large, is_settled: false }
     }
 
     pub(crate) fn run(mut self) -> Observer {
@@ -82,6 +83,14 @@ impl Worker {
             }
         }
         self.observer
+    }
+
+    /// Marks the account once its owner says that the load has settled.
+    fn note_settled(&mut self) {
+        if !self.is_settled && self.shared.settled.load(Ordering::Acquire) {
+            self.is_settled = true;
+            self.observer.settled();
+        }
     }
 
     fn stopped(&self) -> bool {
@@ -105,6 +114,7 @@ impl Worker {
 
     fn serve(&mut self, connection: &mut Connection) {
         while !self.stopped() {
+            self.note_settled();
             let round = match self.take_in(connection) {
                 Round::Ended => return,
                 round => round,

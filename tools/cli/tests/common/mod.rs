@@ -10,17 +10,17 @@ use cluster::{Place, Spec};
 static MACHINE: Mutex<()> = Mutex::new(());
 
 /// Waits for the machine. Tests in other binaries are kept apart by cargo, which runs one binary at a time.
-pub fn machine() -> MutexGuard<'static, ()> {
+pub(crate) fn machine() -> MutexGuard<'static, ()> {
     MACHINE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The tool under test.
-pub fn tool() -> PathBuf {
+pub(crate) fn tool() -> PathBuf {
     env!("CARGO_BIN_EXE_synchrotron").into()
 }
 
 /// Whether the test command prepared network namespaces (root, `ip`, `nft`); says so where it did not.
-pub fn has_namespaces() -> bool {
+pub(crate) fn has_namespaces() -> bool {
     let prepared = std::env::var_os("SYNCHROTRON_NETNS").is_some();
     let ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
     assert!(prepared || !ci, "CI must run the tests in namespaces: use `cargo xtask test` as root");
@@ -31,7 +31,7 @@ pub fn has_namespaces() -> bool {
 }
 
 /// A cluster in namespaces with encryption.
-pub fn in_namespaces(nodes: usize) -> Spec {
+pub(crate) fn in_namespaces(nodes: usize) -> Spec {
     Spec {
         nodes,
         place: Place::Namespaces { mtu_bytes: 1500 },
@@ -42,7 +42,7 @@ pub fn in_namespaces(nodes: usize) -> Spec {
 }
 
 /// A cluster on loopback.
-pub fn on_loopback(nodes: usize, base_port: u16) -> Spec {
+pub(crate) fn on_loopback(nodes: usize, base_port: u16) -> Spec {
     Spec {
         nodes,
         place: Place::Loopback { base_port },
