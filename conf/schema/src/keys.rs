@@ -97,8 +97,8 @@ pub const KEYS: &[Key] = &[
     key("transport", "multicast_ttl", Kind::Integer { min: 1, max: 255 }, &[], Default("1"),
         "Routers a multicast may pass, plus one."),
     key("transport", "mtu", Kind::Size { min: MTU_BYTES_MIN, max: 65535 }, &["auto"], Default("\"auto\""),
-        "Bytes of the largest IP packet on every path between nodes; the same on all nodes. `auto` takes the MTU of \
-         the interface. Packets are never fragmented by IP."),
+        "Bytes of the largest IP packet on every path between nodes; the same on all nodes. `auto` is 1500, or what \
+         the paths have where that is less. Packets are never fragmented by IP."),
     key("transport", "receive_buffer", Kind::Size { min: 64 * KIB, max: GIB }, &[], Default("\"8MiB\""),
         "Bytes asked for each socket's receive buffer. The engine warns when the kernel gives less."),
     key("transport", "send_buffer", Kind::Size { min: 64 * KIB, max: GIB }, &[], Default("\"4MiB\""),

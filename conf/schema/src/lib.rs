@@ -27,6 +27,6 @@ pub use model::{
 pub use problem::{Problem, Problems};
 pub use reference::reference;
 
-/// Most nodes a cluster may have: what membership messages have room for (`wire::NODES_MAX`; a test of the
-/// daemon keeps the two equal).
+/// Most nodes a cluster may have: what membership messages have room for (`wire::NODES_MAX`; the daemon
+/// does not compile if they differ).
 pub const NODES_MAX: usize = 1024;

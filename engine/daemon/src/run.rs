@@ -174,3 +174,17 @@ fn join(thread: thread::JoinHandle<Result<(), Failure>>) -> Result<(), Failure> 
         Err(Failure::new(Exit::Bug, format!("the hot thread panicked: {what}")))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_of_the_hot_thread_is_an_exit_code_with_its_words() {
+        let panics = thread::spawn(|| -> Result<(), Failure> { panic!("slot {} twice", 7) });
+        let failure = join(panics).unwrap_err();
+        assert_eq!(failure.exit, Exit::Bug);
+        assert_eq!(failure.message, "the hot thread panicked: slot 7 twice");
+        assert!(join(thread::spawn(|| Ok(()))).is_ok());
+    }
+}

@@ -42,7 +42,10 @@ pub(crate) struct Started {
     pub(crate) warnings: Vec<String>,
 }
 
-/// UDP payload of an Ethernet packet, before IP and UDP headers: what `mtu = "auto"` is at most.
+// A configuration that is accepted must be one that the ring can carry.
+const _: () = assert!(schema::NODES_MAX == wire::NODES_MAX);
+
+/// Bytes of an Ethernet packet: what `mtu = "auto"` is at most.
 const MTU_AUTO_BYTES: usize = 1500;
 
 /// Room in a slot beside the datagram: what the driver puts before it.

@@ -66,7 +66,33 @@ impl Cluster {
     }
 
     pub(crate) fn start(&mut self, node: usize) {
-        let child = Command::new(env!("CARGO_BIN_EXE_synchrotrond"))
+        let command = Command::new(env!("CARGO_BIN_EXE_synchrotrond"));
+        self.spawn(node, command);
+    }
+
+    /// Starts an engine as the user nobody; `false` if we are not root.
+    pub(crate) fn start_as_nobody(&mut self, node: usize) -> bool {
+        use std::os::unix::fs::{PermissionsExt, chown};
+        use std::os::unix::process::CommandExt;
+        const NOBODY: u32 = 65_534;
+        if !rustix::process::geteuid().is_root() {
+            return false;
+        }
+        let open = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(self.dir.path(), open.clone()).unwrap();
+        chown(self.node_dir(node), Some(NOBODY), Some(NOBODY)).unwrap();
+        // The build directory may be closed to others: run a copy.
+        let program = self.dir.path().join("synchrotrond");
+        std::fs::copy(env!("CARGO_BIN_EXE_synchrotrond"), &program).unwrap();
+        std::fs::set_permissions(&program, open).unwrap();
+        let mut command = Command::new(program);
+        command.uid(NOBODY).gid(NOBODY);
+        self.spawn(node, command);
+        true
+    }
+
+    fn spawn(&mut self, node: usize, mut command: Command) {
+        let child = command
             .arg("--config")
             .arg(self.config(node))
             .stdin(Stdio::null())
@@ -125,6 +151,15 @@ impl Cluster {
                 let ring = status.map(|s| s["ring"].clone());
                 panic!("node {node} has no ring {members:?}: {ring:?}\n{}", self.log(node));
             }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits until the log says `text`.
+    pub(crate) fn wait_for_log(&self, node: usize, text: &str) {
+        let start = Instant::now();
+        while !self.log(node).contains(text) {
+            assert!(start.elapsed() < PATIENCE, "{text:?} is not said:\n{}", self.log(node));
             std::thread::sleep(Duration::from_millis(5));
         }
     }

@@ -144,3 +144,43 @@ fn sighup_opens_the_log_anew() {
     assert_eq!(cluster.wait(1).code(), Some(0));
     assert!(cluster.log(1).contains("leaving signal=SIGTERM"), "{}", cluster.log(1));
 }
+
+#[test]
+fn a_number_that_cannot_be_stored_is_tried_again_until_it_can() {
+    let mut cluster = Cluster::new(1, "");
+    // Something stands where the new file is written: storing fails as on a broken disk.
+    let in_the_way = cluster.node_dir(1).join("state/ring.new");
+    std::fs::create_dir_all(&in_the_way).unwrap();
+    cluster.start(1);
+    cluster.wait_for_log(1, "state not stored");
+    let state = cluster.status(1).unwrap()["ring"]["state"].clone();
+    assert_ne!(state, "operational", "no ring may be formed with a number that is not durable");
+    std::fs::remove_dir(&in_the_way).unwrap();
+    cluster.wait_for_members(1, &[1]);
+    cluster.wait_for_log(1, "state stored again failures=");
+}
+
+#[test]
+fn the_state_directory_is_for_the_engines_user_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let mut cluster = Cluster::new(1, "");
+    cluster.start(1);
+    cluster.wait_for_members(1, &[1]);
+    let state = cluster.node_dir(1).join("state");
+    let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode();
+    assert_eq!(mode(&state) & 0o077, 0);
+    assert_eq!(mode(&state.join("ring")) & 0o077, 0);
+}
+
+#[test]
+fn an_engine_without_privileges_serves_on_loopback() {
+    let mut cluster = Cluster::new(1, "");
+    if !cluster.start_as_nobody(1) {
+        // Not root: every other test here is this test.
+        return;
+    }
+    let status = cluster.wait_for_members(1, &[1]);
+    assert_eq!(status["ring"]["state"], "operational");
+    cluster.signal(1, Signal::TERM);
+    assert_eq!(cluster.wait(1).code(), Some(0));
+}
