@@ -14,14 +14,17 @@ use world::World;
 /// Steps of one program: long enough for every state of membership, short enough to be fast.
 const STEPS_MAX: usize = 200;
 
-/// Virtual time for the ring to settle afterwards.
-const SETTLE_NS: u64 = 300_000_000;
+/// Virtual time for the ring to form.
+const FORM_NS: u64 = 40_000_000;
+
+/// Virtual time for it to settle afterwards.
+const SETTLE_NS: u64 = 150_000_000;
 
 /// Runs a program.
 pub fn ring(bytes: &[u8]) {
     let mut input = Input::new(bytes);
     let mut world = World::new();
-    world.run(100_000_000);
+    world.run(FORM_NS);
     for _ in 0..STEPS_MAX {
         if input.is_empty() {
             break;
@@ -127,4 +130,22 @@ pub(crate) fn frames() -> Vec<Vec<u8>> {
         world.pass(1);
     }
     seen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A target that forms no ring would find nothing and pass.
+    #[test]
+    fn frames_of_a_working_ring_are_seen() {
+        let kinds: Vec<_> = frames().iter().filter_map(|body| Kind::of(body)).collect();
+        for kind in [Kind::Join, Kind::Commit, Kind::Token, Kind::Data, Kind::Beacon, Kind::Answer]
+        {
+            assert!(kinds.contains(&kind), "{kind:?} not among {kinds:?}");
+        }
+        let mut world = World::new();
+        world.run(FORM_NS);
+        assert!(world.is_one_ring(), "no ring within {FORM_NS} ns");
+    }
 }

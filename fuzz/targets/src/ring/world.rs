@@ -98,6 +98,16 @@ impl World {
         world
     }
 
+    /// Whether both nodes are members of one ring and have told each other all.
+    #[cfg(test)]
+    pub(super) fn is_one_ring(&self) -> bool {
+        let joined = |side: &Side| {
+            let status = side.node.status();
+            status.groups.synced && status.totem.members[..] == [id(0), id(1)]
+        };
+        self.sides.iter().all(joined)
+    }
+
     /// The body of the datagram that arrives next, if it is one of the layer above the link.
     pub(super) fn next_body(&self) -> Option<Vec<u8>> {
         let bytes = &self.flying.front()?.bytes;
