@@ -50,7 +50,7 @@ impl Flow {
     /// have something to send, and what neither the global window nor the least free member forbids.
     pub(crate) fn allowed(&self, token: &Token, free_bytes: u64) -> u64 {
         let facts = &token.in_force;
-        let share = (self.global / u64::from(facts.senders.max(1))).max(self.min);
+        let share = (self.global / u64::from(facts.senders.max(1))).max(2 * self.least_charge);
         let credit = facts.credit.min(token.collecting.credit).min(free_bytes);
         let room = self.global.min(credit).saturating_sub(token.in_flight);
         self.personal.min(share).min(room)

@@ -11,6 +11,8 @@ use crate::timers::Timer;
 
 /// Joins sent before those not heard from are left out.
 const JOINS_PER_CONSENSUS: u64 = 4;
+/// What one more node adds to the interval: it has to read everybody's Joins, perhaps on a core it shares.
+const NODE_SHARE_NS: u64 = 100_000;
 /// Agreement may fail so often before those that do not agree are left out.
 const DISAGREEMENTS_MAX: u32 = 3;
 /// An agreed ring's representative may be silent for so many consensus timeouts.
@@ -85,7 +87,7 @@ impl Gather {
 
     /// A share of a timeout, and more the more nodes would send at once.
     fn share_ns(&self, timeout_ns: u64) -> u64 {
-        (timeout_ns / 8).clamp(1_000_000, 50_000_000) + self.proc.len() as u64 * 30_000
+        (timeout_ns / 8).clamp(1_000_000, 50_000_000) + self.proc.len() as u64 * NODE_SHARE_NS
     }
 
     /// Between two Joins. Everybody sends as often as the least patient node expects: who came from a slow ring
@@ -101,8 +103,8 @@ impl Gather {
 
     /// Something changed: tell the others soon, but not for every single change.
     pub(crate) fn join_soon(&self, now_ns: u64, ctx: &mut Ctx) {
-        let gap_ns = self.join_interval_ns(ctx) / 8;
-        let jitter_ns = ctx.random(gap_ns.max(1));
+        let gap_ns = self.join_interval_ns(ctx) / 4;
+        let jitter_ns = ctx.random(gap_ns / 2);
         let at_ns = now_ns.max(self.last_join_ns.saturating_add(gap_ns)).saturating_add(jitter_ns);
         ctx.timers.set_earlier(Timer::Join, at_ns);
     }

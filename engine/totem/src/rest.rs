@@ -8,6 +8,8 @@ use crate::ordering::Ordering;
 use crate::timers::Timer;
 use crate::{Dest, Lane};
 
+/// How long the token waits at each member while none of them may number anything.
+const BLOCKED_NS: u64 = 500_000;
 /// Beacons per timeout: two may be lost.
 const BEACONS: u64 = 3;
 
@@ -55,6 +57,12 @@ impl Ordering {
             let hold_ns = (ctx.tuning.hold_us_max * 1000).min(ctx.timeout_ns() / 4);
             ctx.timers.set_earlier(Timer::Hold, now_ns.saturating_add(hold_ns));
             ctx.timers.clear(Timer::Beacon);
+        } else if held.lone && held.bytes == 0 && backlog > 0 && !self.recovering {
+            // Something waits and nobody may number anything (no credit, no slot): a token that spins would
+            // take the time that whoever is slow needs.
+            held.keeping = false;
+            self.rested = true;
+            ctx.after(Timer::Hold, now_ns, BLOCKED_NS);
         } else {
             let detour = self.next_detour(ctx);
             self.depart(now_ns, detour, backlog, ctx);

@@ -95,6 +95,8 @@ pub struct Net {
     pub next_body: u64,
     stored: BTreeMap<u32, u64>,
     pub packets: u64,
+    /// Nodes that say that they have no room.
+    pub no_room: HashSet<u32>,
     /// Slots of each node's pool; its free ones are its credit.
     pub slots: u32,
     /// Bodies that asked for safe delivery.
@@ -127,6 +129,7 @@ impl Net {
             next_body: 0,
             stored: BTreeMap::new(),
             packets: 0,
+            no_room: HashSet::new(),
             slots: 6000,
             safe: HashSet::new(),
             #[cfg(feature = "mutations")]
@@ -238,6 +241,23 @@ impl Net {
         body
     }
 
+    /// Puts a message of `len` bytes into a node's queue without waking it.
+    pub fn queue(&mut self, id: u32, len: usize, safe: bool) {
+        self.next_body += 1;
+        let mut body = self.next_body.to_le_bytes().to_vec();
+        body.resize(len.max(8), 0x5a);
+        let node = self.node(id);
+        node.bodies.push(body.clone());
+        node.queue.waiting.push_back((body, safe));
+    }
+
+    pub fn wake(&mut self, id: u32) {
+        let now = self.now;
+        let node = self.node(id);
+        node.totem.wake(now, &mut node.queue);
+        self.drain(id);
+    }
+
     pub fn leave(&mut self, id: u32) {
         let now = self.now;
         let node = self.node(id);
@@ -293,6 +313,7 @@ impl Net {
         }
         // What is free but for a reserve for Recovery and for what is on the way.
         let free = u64::from(node.pool.free(Class::Small).saturating_sub(200));
+        let free = if self.no_room.contains(&id) { 0 } else { free };
         node.totem.set_free_bytes(free * 1216);
         self.nodes.insert(id, node);
     }
