@@ -90,6 +90,9 @@ impl World {
     /// What is not well yet.
     fn missing(&mut self) -> Vec<String> {
         let live = self.live();
+        if live.is_empty() {
+            return Vec::new();
+        }
         let members: Vec<_> = live.iter().map(|h| self.hosts[*h].id).collect();
         let running = || live.iter().filter_map(|h| self.hosts[*h].running.as_ref());
         let rings: Vec<_> = running().map(|r| r.ring.as_ref()).collect();
