@@ -153,7 +153,7 @@ impl Entry {
 
 impl Entry {
     /// What an argument's number means, if it is more than a number.
-    fn arg_text(&self, name: &str, value: u64) -> Option<&'static str> {
+    pub fn arg_text(&self, name: &str, value: u64) -> Option<&'static str> {
         names::arg_text(Code::from_number(self.code)?, name, value)
     }
 }
