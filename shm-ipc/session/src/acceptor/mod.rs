@@ -365,10 +365,9 @@ impl Acceptor {
                 Departure::Closed { session, cause, memory } => {
                     self.seats = self.seats.saturating_sub(1);
                     drop(memory);
-                    if let Some(key) = self.sessions.remove(&session) {
-                        if let Some(mut connection) = self.connections.remove(&key) {
-                            connection.refuse(cause);
-                        }
+                    let key = self.sessions.remove(&session);
+                    if let Some(mut connection) = key.and_then(|k| self.connections.remove(&k)) {
+                        connection.refuse(cause);
                     }
                 }
             }

@@ -84,10 +84,10 @@ impl Backlog {
         let Some(chunk) = self.chunks.front_mut() else { return };
         chunk.read += LEN_BYTES + len;
         self.bytes -= len;
-        if chunk.read == chunk.bytes.len() {
-            if let Some(chunk) = self.chunks.pop_front() {
-                spare.put(chunk.bytes);
-            }
+        if chunk.read == chunk.bytes.len()
+            && let Some(chunk) = self.chunks.pop_front()
+        {
+            spare.put(chunk.bytes);
         }
     }
 

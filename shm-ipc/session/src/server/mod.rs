@@ -308,10 +308,9 @@ impl Server {
         if self.turn >= self.order.len() {
             self.turn = 0;
         }
-        if let Some(session) = self.order.get(self.turn).and_then(|p| self.sessions[*p].as_mut()) {
-            if session.ready_bytes > 0 {
-                session.deficit = (session.deficit + QUANTUM_BYTES).min(QUANTUM_BYTES);
-            }
+        let next = self.order.get(self.turn).and_then(|place| self.sessions[*place].as_mut());
+        if let Some(session) = next.filter(|session| session.ready_bytes > 0) {
+            session.deficit = (session.deficit + QUANTUM_BYTES).min(QUANTUM_BYTES);
         }
     }
 
