@@ -15,7 +15,7 @@ pub(crate) struct DirLock {
     _file: File,
 }
 
-/// Makes the state directory where it is missing (mode 0700) and takes it.
+/// Makes the state directory where it is missing (mode 0755: counters and recorder are for tools of other users, too) and takes it.
 ///
 /// # Errors
 /// [`Exit::Busy`] with the other engine's process id when it is taken, [`Exit::Files`] when it cannot
@@ -27,7 +27,7 @@ pub(crate) fn take(dir: &Path) -> Result<DirLock, Failure> {
     };
     DirBuilder::new()
         .recursive(true)
-        .mode(0o700)
+        .mode(0o755)
         .create(dir)
         .map_err(|error| files("cannot make the state directory", dir, error))?;
     let path = dir.join("lock");

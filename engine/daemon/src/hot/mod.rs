@@ -83,8 +83,6 @@ pub(crate) struct Hot {
     scratch: Scratch,
     events: Vec<Event>,
     requests: Vec<Request>,
-    /// What programs had waiting when the node was told last.
-    pending_told: u64,
     left: bool,
     counters: LoopCounters,
 }
@@ -224,6 +222,9 @@ impl Hot {
     /// What programs ask for and submit.
     fn programs(&mut self, now_ns: u64) -> bool {
         let Self { server, requests, .. } = self;
+        // What was pulled since the last look is off this number already, so it differs after the
+        // poll if and only if something new came (or somebody went, which is in `asked`).
+        let before = server.pending_bytes();
         let asked = server.poll(now_ns, &mut |request| requests.push(request)) > 0;
         if asked {
             let mut requests = std::mem::take(&mut self.requests);
@@ -237,12 +238,11 @@ impl Hot {
             self.requests = requests;
         }
         let pending = self.server.pending_bytes();
-        let submitted = pending > 0 && pending != self.pending_told;
+        let submitted = pending > 0 && (pending != before || asked);
         if submitted {
             self.counters.submissions += 1;
             self.handle(Input::Submitted);
         }
-        self.pending_told = self.server.pending_bytes();
         asked || submitted
     }
 

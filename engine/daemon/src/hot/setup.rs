@@ -101,7 +101,6 @@ pub(crate) fn start(plan: Arc<Plan>, channel: Arc<Channel>) -> Result<(Hot, Star
         scratch: Scratch::default(),
         events: Vec::with_capacity(EVENTS_PER_TURN),
         requests: Vec::with_capacity(64),
-        pending_told: 0,
         left: false,
         counters: LoopCounters::default(),
         plan: plan.clone(),

@@ -161,15 +161,17 @@ fn a_number_that_cannot_be_stored_is_tried_again_until_it_can() {
 }
 
 #[test]
-fn the_state_directory_is_for_the_engines_user_alone() {
+fn others_may_read_counters_and_recorder_and_write_nothing() {
     use std::os::unix::fs::PermissionsExt;
     let mut cluster = Cluster::new(1, "");
     cluster.start(1);
     cluster.wait_for_members(1, &[1]);
     let state = cluster.node_dir(1).join("state");
     let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode();
-    assert_eq!(mode(&state) & 0o077, 0);
-    assert_eq!(mode(&state.join("ring")) & 0o077, 0);
+    assert_eq!(mode(&state) & 0o022, 0);
+    for (file, others) in [("ring", 0), ("counters", 0o044), ("blackbox", 0o044)] {
+        assert_eq!(mode(&state.join(file)) & 0o077, others, "{file}");
+    }
 }
 
 #[test]
