@@ -219,6 +219,11 @@ impl Worker {
             }
             // The engine will say so in its own words at the next look at what arrived.
             Err(PublishError::Ended(_) | PublishError::Full) => false,
+            // The engine put us out of the group on its way down; the end of the session follows.
+            Err(PublishError::NotMember) => {
+                connection.group = None;
+                false
+            }
             Err(error) => panic!("{}: cannot publish: {error}", self.role.name),
         }
     }
