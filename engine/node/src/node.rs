@@ -18,6 +18,11 @@ use crate::{Config, ConfigError, Counters, Input, NodeCounters, Output, Reason, 
 /// slots.
 const COPY_OUT_SHARE: usize = 4;
 
+/// When fewer than this share (one in so many) of the large slots are free, whatever comes in one is copied out
+/// of it: a node whose large slots are all kept by the window could receive no burst any more, not even the one
+/// that would let it move on.
+const LARGE_SCARCE_SHARE: u32 = 4;
+
 /// Payload bytes counted for a free small slot in this node's credit. Frames that are kept are
 /// rarely full, and small slots are needed for our own frames too: a quarter of the usual 2 KiB.
 const CREDIT_PER_SMALL: u64 = 512;
@@ -38,6 +43,8 @@ pub struct Node {
     /// Where large slots start in the region.
     large_start: usize,
     copy_out_bytes_max: usize,
+    /// Below this many free large slots they are scarce.
+    large_scarce: u32,
     payload_bytes: usize,
     link: Link,
     totem: Totem,
@@ -85,6 +92,7 @@ impl Node {
             nodes,
             large_start: stats.small_total as usize * pool.slot_bytes(Class::Small),
             copy_out_bytes_max: pool.slot_bytes(Class::Large) / COPY_OUT_SHARE,
+            large_scarce: stats.large_total.div_ceil(LARGE_SCARCE_SHARE),
             payload_bytes,
             link,
             totem: Totem::new(totem, pool.clone(), now_ns),
@@ -227,7 +235,8 @@ impl Node {
         }
         self.counters.bytes_received += bytes.len() as u64;
         let large = bytes.region_offset() >= self.large_start;
-        let copy_out = large && bytes.len() <= self.copy_out_bytes_max;
+        let scarce = self.pool.free(Class::Large) < self.large_scarce;
+        let copy_out = large && (scarce || bytes.len() <= self.copy_out_bytes_max);
         let segment_bytes = segment_bytes.max(1);
         while bytes.len() > segment_bytes {
             let datagram = bytes.split_to(segment_bytes);

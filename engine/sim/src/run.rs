@@ -69,6 +69,7 @@ pub fn run(scenario: Scenario, tracer: Tracer, spoil: Spoil) -> Outcome {
         world.run_until(world.now_ns + REST_NS);
         world.history.expected_members = Some(world.expected_members());
     }
+    world.say_states();
     world.history.missing = missing;
     world.finish();
     let findings = check::check(&world.history);
@@ -132,6 +133,23 @@ impl World {
             }
         }
         missing
+    }
+
+    /// The last word of every node, for the trace.
+    fn say_states(&self) {
+        for r in self.hosts.iter().filter_map(|h| h.running.as_ref()) {
+            let node = self.history.life(r.life).node;
+            self.tracer.line(self.now_ns, || {
+                let s = r.node.status();
+                let p = s.pool;
+                format!(
+                    "n{node} {:?} ring {} high {} aru {} stable {} delivered {}; free slots {}/{} small, {}/{} large, {} with readers; {:?}",
+                    s.totem.state, s.totem.ring, s.totem.seq, s.totem.aru, s.totem.stable,
+                    s.totem.delivered, p.small_free, p.small_total, p.large_free, p.large_total,
+                    r.readers.len(), r.node.next_timeout(),
+                )
+            });
+        }
     }
 
     /// Who is a member of what.
