@@ -23,8 +23,11 @@ use answers::Answers;
 use persist::Keeper;
 pub(crate) use signals::Signals;
 
-/// How long a leave may take to be announced before we go without: ten times what a ring of many nodes takes.
-const LEAVE_MAX: Duration = Duration::from_secs(2);
+/// How long a leave may take at most before we go without.
+const LEAVE_MAX: Duration = Duration::from_secs(10);
+
+/// The ring gives up announcing a leave after three token timeouts; we allow this much more.
+const LEAVE_SLACK: Duration = Duration::from_secs(1);
 
 /// How long the thread sleeps at most; the acceptor has deadlines of its own within that.
 const SLEEP_MAX: Duration = Duration::from_millis(500);
@@ -41,6 +44,8 @@ pub(crate) struct Control {
     notify: Notify,
     keeper: Keeper,
     answers: Answers,
+    /// How long a leave may take.
+    leave_limit: Duration,
     /// Since when we are leaving.
     leaving: Option<Instant>,
     left: bool,
@@ -55,7 +60,13 @@ impl Control {
         signals: Signals,
         log: Log,
     ) -> Self {
+        let token_timeout_us = match plan.config.totem.token_timeout {
+            schema::TokenTimeout::Auto { max_us, .. } => max_us,
+            schema::TokenTimeout::Fixed { us } => us,
+        };
+        let announced_in = Duration::from_micros(token_timeout_us.saturating_mul(3));
         Self {
+            leave_limit: announced_in.saturating_add(LEAVE_SLACK).min(LEAVE_MAX),
             keeper: Keeper::new(State::new(&plan.config.engine.state_dir)),
             answers: Answers::new(plan, warnings),
             channel,
@@ -85,9 +96,9 @@ impl Control {
             self.messages();
             self.persist();
             self.questions()?;
-            if self.leaving.is_some_and(|since| since.elapsed() > LEAVE_MAX) {
+            if self.leaving.is_some_and(|since| since.elapsed() > self.leave_limit) {
                 self.acceptor.close_all();
-                let message = format!("the leave was not announced within {LEAVE_MAX:?}");
+                let message = format!("the leave was not announced within {:?}", self.leave_limit);
                 return Err(Failure::new(Exit::Failed, message));
             }
             if !self.left && !hot_runs() {

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use frame::Pool;
 use node::{Input, Node, Output};
 use session::{Request, Server};
+use transport::lossy::Lossy;
 use transport::{Burst, Dest, Event, Queue, Transport};
 use uring::UdpTransport;
 use wire::NodeId;
@@ -72,7 +73,8 @@ pub(crate) struct Hot {
     pool: Pool,
     node: Node,
     server: Server,
-    transport: UdpTransport,
+    /// UDP; loses nothing unless a test asks for it.
+    transport: Lossy<UdpTransport>,
     channel: Arc<Channel>,
     recorder: Option<Recorder>,
     page: Option<CountersPage>,

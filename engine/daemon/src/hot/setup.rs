@@ -8,6 +8,7 @@ use node::Node;
 use schema::{Config, Cpu, Encryption, LockMemory, Multicast, Provider};
 use session::{Acceptor, Access};
 use transport::Transport;
+use transport::lossy::{Faults, Lossy};
 use uring::UdpTransport;
 use wire::{BootId, NodeId};
 
@@ -58,6 +59,9 @@ const LARGE_SLOT_BYTES: usize = 65_536;
 /// frames are full only under load.
 const WINDOW_SHARE: u64 = 4;
 
+/// Environment variable with faults to inject; see [`Faults`]'s `FromStr`.
+const FAULTS_VARIABLE: &str = "SYNCHROTRON_FAULTS";
+
 /// Makes the hot thread's belongings. Call it on the thread that will run them.
 ///
 /// # Errors
@@ -72,9 +76,9 @@ pub(crate) fn start(plan: Arc<Plan>, channel: Arc<Channel>) -> Result<(Hot, Star
     let region = Region::create(pool_config).map_err(|error| system(&error))?;
     let region_fd = region.fd().try_clone_to_owned().map_err(|error| system(&error))?;
     let pool = region.into_pool(pool_config);
-    let mut transport =
-        UdpTransport::new(udp(config), pool.clone()).map_err(|error| system(&error))?;
-    warnings.extend(transport.warnings().iter().map(ToString::to_string));
+    let udp = UdpTransport::new(udp(config), pool.clone()).map_err(|error| system(&error))?;
+    warnings.extend(udp.warnings().iter().map(ToString::to_string));
+    let mut transport = faulty(udp, &pool, &plan, &mut warnings)?;
     let now_ns = monotonic_ns();
     let node = Node::new(node_config(&plan, &transport), pool.clone(), now_ns)
         .map_err(|error| Failure::new(Exit::Config, error))?;
@@ -201,7 +205,26 @@ fn udp(config: &Config) -> uring::Config {
     }
 }
 
-fn node_config<'p>(plan: &'p Plan, transport: &UdpTransport) -> node::Config<'p> {
+/// For tests of whole engines: what `SYNCHROTRON_FAULTS` asks for happens to the datagrams received.
+fn faulty(
+    udp: UdpTransport,
+    pool: &Pool,
+    plan: &Plan,
+    warnings: &mut Vec<String>,
+) -> Result<Lossy<UdpTransport>, Failure> {
+    let text = std::env::var(FAULTS_VARIABLE).unwrap_or_default();
+    let faults: Faults = text
+        .parse()
+        .map_err(|error| Failure::new(Exit::Config, format!("{FAULTS_VARIABLE}: {error}")))?;
+    if faults != Faults::default() {
+        warnings.push(format!("datagrams are mistreated on purpose: {FAULTS_VARIABLE}={text}"));
+    }
+    let nodes = &plan.config.nodes;
+    let me = nodes.iter().position(|node| node.id == plan.config.me).unwrap_or_default();
+    Ok(Lossy::new(udp, pool.clone(), me as u16, nodes.len() as u16, faults, plan.seed))
+}
+
+fn node_config<'p>(plan: &'p Plan, transport: &impl Transport) -> node::Config<'p> {
     let config = &plan.config;
     let caps = transport.caps();
     let tuning = totem::Tuning::default();
