@@ -2,7 +2,7 @@
 //!
 //! [`Totem`] is the whole protocol of one node. It sees only `(now, input)` and yields [`Output`]s. Its parts: `ordering` (frames,
 //! delivery), `visit` (the token here), `rest` (the token kept), `repair`, `flow`, `rotation` on an installed
-//! ring; `gather`, `membership`, `recovery`, `clique`, `merge` between rings; `detector` for dead processes and our own
+//! ring; `gather`, `membership`, `recovery`, `install`, `clique`, `merge` between rings; `detector` for dead processes and our own
 //! pauses. Rules and frame formats: `docs/protocol.md`.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -19,6 +19,7 @@ mod detector;
 mod feed;
 mod flow;
 mod gather;
+mod install;
 mod machine;
 mod members;
 mod membership;
