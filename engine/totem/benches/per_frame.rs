@@ -1,5 +1,5 @@
-//! What the protocol itself costs per frame: machines that share one pool hand each other frames without a
-//! copy. `cargo bench -p synchrotron-totem`.
+//! What the protocol itself costs per frame: machines that share one pool hand each other frames
+//! without a copy. `cargo bench -p synchrotron-totem`.
 
 extern crate synchrotron_totem as totem;
 

@@ -54,14 +54,14 @@ pub struct Payload {
 /// whatever was not taken stays where it was and pressure reaches its owner.
 ///
 /// Never asked between queueing an [`Output::Configuration`] and the caller's next call: what is on
-/// top must have seen the configuration before it builds a frame for the new ring (its group numbers
-/// change with the ring). The caller drains the outputs, then calls `wake`.
+/// top must have seen the configuration before it builds a frame for the new ring (its group
+/// numbers change with the ring). The caller drains the outputs, then calls `wake`.
 pub trait Source {
     /// An estimate of the bytes waiting; zero if and only if `next` would give nothing.
     fn backlog_bytes(&self) -> u64;
 
-    /// The next frame with at most `room` bytes of payload; `None` when nothing is ready (or no slot is
-    /// free to build it in).
+    /// The next frame with at most `room` bytes of payload; `None` when nothing is ready (or no
+    /// slot is free to build it in).
     fn next(&mut self, room: usize) -> Option<Payload>;
 }
 

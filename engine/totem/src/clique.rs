@@ -1,16 +1,16 @@
-//! Asymmetric paths: from the same `hears` matrix all nodes compute the same groups in which everybody hears
-//! everybody, the largest first, ties to the one with the lowest node.
+//! Asymmetric paths: from the same `hears` matrix all nodes compute the same groups in which
+//! everybody hears everybody, the largest first, ties to the one with the lowest node.
 
 use alloc::vec::Vec;
 
 use wire::NodeSet;
 
-/// Steps of the search for the largest groups before greedy answers are taken: a few milliseconds. Everybody
-/// counts the same steps, so everybody stops at the same answer.
+/// Steps of the search for the largest groups before greedy answers are taken: a few milliseconds.
+/// Everybody counts the same steps, so everybody stops at the same answer.
 const STEPS_MAX: u32 = 20_000;
 
-/// The group that `me` belongs to when `nodes` split into groups in which everybody hears everybody.
-/// `hears(a)` is the set of nodes that `a` hears.
+/// The group that `me` belongs to when `nodes` split into groups in which everybody hears
+/// everybody. `hears(a)` is the set of nodes that `a` hears.
 pub(crate) fn group_of(me: usize, nodes: NodeSet, hears: impl Fn(usize) -> NodeSet) -> NodeSet {
     let last = nodes.iter().last().unwrap_or(0);
     let rows: Vec<NodeSet> = (0..=last).map(&hears).collect();
@@ -53,7 +53,8 @@ impl Search<'_> {
         core.union(&self.best)
     }
 
-    /// Depth first, lowest position first: among equals the first found, which has the lowest nodes, stays.
+    /// Depth first, lowest position first: among equals the first found, which has the lowest
+    /// nodes, stays.
     fn extend(&mut self, group: NodeSet, len: usize, candidates: NodeSet) {
         if len > self.best_len {
             self.best = group;
@@ -63,7 +64,8 @@ impl Search<'_> {
         let mut left_len = left.len();
         while let Some(next) = left.first() {
             self.steps += 1;
-            // Out of steps: the first branch is still followed to its end, which is the greedy answer.
+            // Out of steps: the first branch is still followed to its end, which is the greedy
+            // answer.
             let spent = self.steps > STEPS_MAX && self.best_len > len;
             if len + left_len <= self.best_len || spent {
                 return;

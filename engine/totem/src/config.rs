@@ -22,7 +22,8 @@ pub struct Config {
     pub config_version: u64,
     /// Hash of what must be equal on all nodes.
     pub config_hash: u64,
-    /// Highest ring sequence number that may have been used before the start (what was stored last).
+    /// Highest ring sequence number that may have been used before the start (what was stored
+    /// last).
     pub ring_seq_stored: u64,
     /// Seed of jitter.
     pub seed: u64,
@@ -36,14 +37,16 @@ pub const PAYLOAD_BYTES_MIN: usize = 512;
 /// Windows and intervals. The defaults suit everything from a laptop's loopback to 128 nodes.
 #[derive(Clone, Debug)]
 pub struct Tuning {
-    /// Frames between the oldest one kept and the newest one accepted; rounded up to a power of two. Nobody
-    /// numbers past half of it, so a receiver that knows less of what is stable still has room.
+    /// Frames between the oldest one kept and the newest one accepted; rounded up to a power of
+    /// two. Nobody numbers past half of it, so a receiver that knows less of what is stable still
+    /// has room.
     pub window_frames: usize,
     /// Least bytes one node may number in a visit while the ring loses frames.
     pub personal_window_bytes_min: u64,
     /// Most bytes one node may number in one visit. Four bursts of 64 KiB.
     pub personal_window_bytes_max: u64,
-    /// Most bytes that all nodes may number in one rotation. Three rotations of it must fit the pool.
+    /// Most bytes that all nodes may number in one rotation. Three rotations of it must fit the
+    /// pool.
     pub global_window_bytes: u64,
     /// Bytes that are sent after the token has been passed on (Babay and Amir 2016): one burst.
     pub accelerated_window_bytes: u64,

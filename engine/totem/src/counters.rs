@@ -62,7 +62,8 @@ counters! {
     joins_sent,
     /// Joins received.
     joins_received,
-    /// Joins and probes ignored because they carry nothing new or their sender is shut out for a while.
+    /// Joins and probes ignored because they carry nothing new or their sender is shut out for a
+    /// while.
     joins_ignored,
     /// Commit tokens received.
     commits_received,

@@ -80,8 +80,8 @@ impl Ctx {
         self.timeout_ns
     }
 
-    /// The shortest timeout the configuration allows, nanoseconds: the same on every node, whatever each has
-    /// measured.
+    /// The shortest timeout the configuration allows, nanoseconds: the same on every node, whatever
+    /// each has measured.
     pub(crate) fn timeout_min_ns(&self) -> u64 {
         let us = match self.token_timeout {
             TokenTimeout::Auto { min_us, .. } => min_us,

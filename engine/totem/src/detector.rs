@@ -15,7 +15,8 @@ const PINGS: u8 = 2;
 const SUSPECTS_MAX: usize = 64;
 /// A ping whose hint does not come back in this time proves nothing.
 const PATIENCE_NS: u64 = 50_000_000;
-/// Grace is given so often in a row: a node that is always late must still notice that others are gone.
+/// Grace is given so often in a row: a node that is always late must still notice that others are
+/// gone.
 const GRACES_MAX: u32 = 3;
 /// Lateness below this is the scheduler's, not a pause.
 const PAUSE_MIN_NS: u64 = 5_000_000;
@@ -84,8 +85,8 @@ impl Detector {
         }
     }
 
-    /// When the machine was not called although a timer was long due, it was this node that slept: what piled
-    /// up is to be read before anybody is blamed.
+    /// When the machine was not called although a timer was long due, it was this node that slept:
+    /// what piled up is to be read before anybody is blamed.
     pub(crate) fn own_pause(&mut self, now_ns: u64, ctx: &mut Ctx) -> Option<u64> {
         let (due_ns, _) = ctx.timers.next()?;
         let late_ns = now_ns.checked_sub(due_ns)?;

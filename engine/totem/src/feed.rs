@@ -1,4 +1,5 @@
-//! Where numbered frames come from in normal life: the layer above, and the announcement of a leave.
+//! Where numbered frames come from in normal life: the layer above, and the announcement of a
+//! leave.
 
 use frame::FrameMut;
 use wire::data::{DATA_HEADER_BYTES, FLAG_CONTROL, FLAG_SAFE};
@@ -35,7 +36,8 @@ impl Feed for Upper<'_> {
         }
         let frame = self.leave.take()?;
         self.closed = true;
-        // Safe: who delivers it knows that everybody has it, so nobody waits for the leaver's frames.
+        // Safe: who delivers it knows that everybody has it, so nobody waits for the leaver's
+        // frames.
         Some((frame, FLAG_CONTROL | FLAG_SAFE))
     }
 }

@@ -46,8 +46,9 @@ impl Flow {
         self.global
     }
 
-    /// Bytes that may be numbered now: the personal window, an equal share of the global one among those who
-    /// have something to send, and what neither the global window nor the least free member forbids.
+    /// Bytes that may be numbered now: the personal window, an equal share of the global one among
+    /// those who have something to send, and what neither the global window nor the least free
+    /// member forbids.
     pub(crate) fn allowed(&self, token: &Token, free_bytes: u64) -> u64 {
         let facts = &token.in_force;
         let share = (self.global / u64::from(facts.senders.max(1))).max(2 * self.least_charge);
@@ -56,8 +57,8 @@ impl Flow {
         self.personal.min(share).min(room)
     }
 
-    /// Once per regular visit: shrink when the last rotation lost frames or took too long, grow when the
-    /// window was all used.
+    /// Once per regular visit: shrink when the last rotation lost frames or took too long, grow
+    /// when the window was all used.
     pub(crate) fn adapt(&mut self, token: &Token, used: u64, rotation_ns: u64, timeout_ns: u64) {
         if token.in_force.losers > 0 {
             self.personal = (self.personal * 3 / 4).max(self.min);

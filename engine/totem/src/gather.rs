@@ -11,7 +11,8 @@ use crate::timers::Timer;
 
 /// Joins sent before those not heard from are left out.
 const JOINS_PER_CONSENSUS: u64 = 4;
-/// What one more node adds to the interval: it has to read everybody's Joins, perhaps on a core it shares.
+/// What one more node adds to the interval: it has to read everybody's Joins, perhaps on a core it
+/// shares.
 const NODE_SHARE_NS: u64 = 100_000;
 /// Agreement may fail so often before those that do not agree are left out.
 const DISAGREEMENTS_MAX: u32 = 3;
@@ -90,8 +91,8 @@ impl Gather {
         (timeout_ns / 8).clamp(1_000_000, 50_000_000) + self.proc.len() as u64 * NODE_SHARE_NS
     }
 
-    /// Between two Joins. Everybody sends as often as the least patient node expects: who came from a slow ring
-    /// (or from none) would be left out for ever by those whose ring was fast.
+    /// Between two Joins. Everybody sends as often as the least patient node expects: who came from
+    /// a slow ring (or from none) would be left out for ever by those whose ring was fast.
     fn join_interval_ns(&self, ctx: &Ctx) -> u64 {
         self.share_ns(ctx.timeout_min_ns())
     }

@@ -1,5 +1,5 @@
-//! From Recovery to Operational: what is left of the old ring is delivered, the new ring is installed (Moser et al.
-//! 1994, steps 5 and 6).
+//! From Recovery to Operational: what is left of the old ring is delivered, the new ring is
+//! installed (Moser et al. 1994, steps 5 and 6).
 
 use wire::NodeSet;
 use wire::token::Token;
@@ -34,7 +34,8 @@ impl Totem {
             return;
         }
         if self.recovery.has_all(&self.forming) {
-            // From here on the others may install the ring and count on this node to deliver the same.
+            // From here on the others may install the ring and count on this node to deliver the
+            // same.
             self.obliged = self.recovery.obliged;
         }
         if self.recovery.is_done(&self.forming) {
@@ -55,7 +56,8 @@ impl Totem {
         self.ring.conclude(now_ns, 1, &mut self.ctx);
     }
 
-    /// Delivers what is left of the old ring and installs the new one (Moser et al. 1994, steps 5 and 6).
+    /// Delivers what is left of the old ring and installs the new one (Moser et al. 1994, steps 5
+    /// and 6).
     fn install(&mut self, now_ns: u64) {
         let first = self.ring.ring.seq == 0;
         self.ring.recovering = false;
@@ -98,8 +100,8 @@ impl Totem {
         self.ctx.out.push_back(Output::Configuration(Configuration { kind, ring, members }));
     }
 
-    /// The rest of the old ring: everything up to the first gap; after it only frames of those who come along
-    /// (or must be served), because what others sent may depend on what is missing.
+    /// The rest of the old ring: everything up to the first gap; after it only frames of those who
+    /// come along (or must be served), because what others sent may depend on what is missing.
     fn deliver_transitional(&mut self) {
         let serve = self.recovery.obliged.union(&self.recovery.together);
         let mut gap = false;

@@ -1,9 +1,10 @@
 //! The Totem single-ring protocol: total order, membership and recovery as one pure machine.
 //!
-//! [`Totem`] is the whole protocol of one node. It sees only `(now, input)` and yields [`Output`]s. Its parts: `ordering` (frames,
-//! delivery), `visit` (the token here), `rest` (the token kept), `repair`, `flow`, `rotation` on an installed
-//! ring; `gather`, `membership`, `recovery`, `install`, `clique`, `merge` between rings; `detector` for dead processes and our own
-//! pauses. Rules and frame formats: `docs/protocol.md`.
+//! [`Totem`] is the whole protocol of one node. It sees only `(now, input)` and yields [`Output`]s.
+//! Its parts: `ordering` (frames, delivery), `visit` (the token here), `rest` (the token kept),
+//! `repair`, `flow`, `rotation` on an installed ring; `gather`, `membership`, `recovery`,
+//! `install`, `clique`, `merge` between rings; `detector` for dead processes and our own pauses.
+//! Rules and frame formats: `docs/protocol.md`.
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -16,8 +16,8 @@ use crate::timers::Timer;
 use crate::visit::Feed;
 use crate::{Config, Counters, Output, Source, State, Status};
 
-/// Ring sequence numbers are stored in blocks of this many, so that nobody waits for a disk when a ring
-/// is formed.
+/// Ring sequence numbers are stored in blocks of this many, so that nobody waits for a disk when a
+/// ring is formed.
 const PERSIST_BLOCK: u64 = 64;
 
 /// The Totem protocol of one node. Mutate once (any method that takes the time), then drain
@@ -44,8 +44,8 @@ pub struct Totem {
     pub(crate) leaving: bool,
     /// The leave was numbered on the installed ring.
     pub(crate) leave_numbered: bool,
-    /// A configuration waits in the outputs: the layer above has not seen it, so it must not be asked for frames
-    /// of the ring it announces (see [`Source`]).
+    /// A configuration waits in the outputs: the layer above has not seen it, so it must not be
+    /// asked for frames of the ring it announces (see [`Source`]).
     pub(crate) unseen_configuration: bool,
 }
 
@@ -149,7 +149,8 @@ impl Totem {
         }
     }
 
-    /// Announces the leave in order; [`Output::Left`] follows when everybody knows (or nobody answers).
+    /// Announces the leave in order; [`Output::Left`] follows when everybody knows (or nobody
+    /// answers).
     pub fn leave(&mut self, now_ns: u64, source: &mut dyn Source) {
         self.begin(now_ns);
         if self.leaving || self.state == State::Left {
@@ -166,8 +167,9 @@ impl Totem {
         self.finish(now_ns, source);
     }
 
-    /// How many bytes this node can take in before it would have to drop frames. Keep a reserve back: to form a
-    /// ring anew, frames must be built and received while those of the old ring are still kept.
+    /// How many bytes this node can take in before it would have to drop frames. Keep a reserve
+    /// back: to form a ring anew, frames must be built and received while those of the old ring are
+    /// still kept.
     pub fn set_free_bytes(&mut self, bytes: u64) {
         self.ctx.free_bytes = bytes;
     }
@@ -182,8 +184,8 @@ impl Totem {
         self.ctx.out.pop_front()
     }
 
-    /// Which receive queue to read first: the token's once the predecessor's next round was seen, else data's
-    /// (Babay and Amir 2016).
+    /// Which receive queue to read first: the token's once the predecessor's next round was seen,
+    /// else data's (Babay and Amir 2016).
     pub fn token_first(&self) -> bool {
         self.state != State::Operational || self.ring.token_first
     }

@@ -1,4 +1,5 @@
-//! The membership protocol up to Commit (Amir et al. 1995 sec. 4); what follows stands in `install`.
+//! The membership protocol up to Commit (Amir et al. 1995 sec. 4); what follows stands in
+//! `install`.
 
 use wire::commit::Commit;
 use wire::join::{Compat, Join};

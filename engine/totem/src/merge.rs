@@ -47,20 +47,21 @@ impl Others {
         Self { nodes, hear_me: NodeSet::EMPTY, answering: NodeSet::EMPTY, strangers_ns: None }
     }
 
-    /// Whether one of these nodes was left out although it could be heard. Such a node comes back only when
-    /// both representatives know that all members of the other ring hear them and are heard.
+    /// Whether one of these nodes was left out although it could be heard. Such a node comes back
+    /// only when both representatives know that all members of the other ring hear them and are
+    /// heard.
     fn any_shut_out(&self, nodes: &NodeSet) -> bool {
         nodes.iter().any(|pos| self.nodes[pos].shut_until_ns.is_some())
     }
 
-    /// Whether a Join of a node outside the ring may cause a gather: if it never failed to fit in, or
-    /// if it invites this node (which it does only with proof).
+    /// Whether a Join of a node outside the ring may cause a gather: if it never failed to fit in,
+    /// or if it invites this node (which it does only with proof).
     pub(crate) fn admits(&self, pos: usize, invites_me: bool) -> bool {
         invites_me || self.nodes[pos].shut_until_ns.is_none()
     }
 
-    /// Whether `probe` and the answers to my own probes prove that the two rings fit together, and it is time
-    /// for an attempt.
+    /// Whether `probe` and the answers to my own probes prove that the two rings fit together, and
+    /// it is time for an attempt.
     fn proved(&self, now_ns: u64, probe: &Probe, members: &NodeSet) -> bool {
         let due = |pos: usize| self.nodes[pos].shut_until_ns.is_none_or(|until| now_ns >= until);
         members.is_subset(&probe.hears)
@@ -73,8 +74,8 @@ impl Others {
         self.answering.insert(pos);
     }
 
-    /// A ring was installed: whoever was heard in the gather and had to be left out is shut out for a while;
-    /// whoever is in has proved itself.
+    /// A ring was installed: whoever was heard in the gather and had to be left out is shut out for
+    /// a while; whoever is in has proved itself.
     pub(crate) fn ring_installed(
         &mut self,
         now_ns: u64,

@@ -17,8 +17,8 @@ pub enum Mutation {
     ForgetRetransmit,
     /// Every eighth frame is delivered twice.
     DuplicateDeliver,
-    /// Recovered frames past the old ring's first gap are delivered only where the number is even at nodes
-    /// with an even number.
+    /// Recovered frames past the old ring's first gap are delivered only where the number is even
+    /// at nodes with an even number.
     DeliverDifferentRecovered,
     /// The next ring gets the number of the last one.
     ReuseRingSeq,

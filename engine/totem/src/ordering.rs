@@ -1,7 +1,7 @@
 //! One ring's order: which frames are here, which are known everywhere, which were delivered.
 //!
-//! Receiving, delivering and releasing stand here; the token's visit in `visit`, resting in `rest`, direct
-//! requests for gaps in `repair`.
+//! Receiving, delivering and releasing stand here; the token's visit in `visit`, resting in `rest`,
+//! direct requests for gaps in `repair`.
 
 use frame::Frame;
 use wire::data::{DATA_HEADER_BYTES, DataHeader, FLAG_CONTROL, FLAG_HELD, FLAG_SAFE};
@@ -40,14 +40,16 @@ pub(crate) struct Ordering {
     pub(crate) visit: u64,
     /// `seq` of the token when I last let it go.
     pub(crate) departed_seq: u64,
-    /// `seq` of the token when it left my previous regular visit: what may be asked for (Babay and Amir 2016).
+    /// `seq` of the token when it left my previous regular visit: what may be asked for (Babay and
+    /// Amir 2016).
     pub(crate) prev_token_seq: u64,
     /// `aru` I sent at my previous regular visit.
     pub(crate) aru_sent: u64,
-    /// When my last regular visit began, and the one before: a visit proves that every member lived some time
-    /// after the previous one.
+    /// When my last regular visit began, and the one before: a visit proves that every member lived
+    /// some time after the previous one.
     pub(crate) regular_ns: [u64; 2],
-    /// Somebody kept the token since my last regular visit: the time since says nothing about rotations.
+    /// Somebody kept the token since my last regular visit: the time since says nothing about
+    /// rotations.
     pub(crate) rested: bool,
     pub(crate) held: Option<Held>,
     pub(crate) kept: Option<Kept>,
@@ -228,8 +230,8 @@ impl Ordering {
         self.stable = self.stable.max(stable.min(self.aru));
     }
 
-    /// Delivers what may be delivered: contiguous, and safe frames only once they are stable (Amir et al. 1995
-    /// sec. 3.2).
+    /// Delivers what may be delivered: contiguous, and safe frames only once they are stable (Amir
+    /// et al. 1995 sec. 3.2).
     pub(crate) fn deliver(&mut self, ctx: &mut Ctx) {
         if self.recovering {
             return;

@@ -63,7 +63,8 @@ impl Totem {
         let ring = header.ring();
         let ctx = &mut self.ctx;
         if ring == self.ring.ring {
-            // While the next ring is formed, old frames are taken as long as nobody was told what is here.
+            // While the next ring is formed, old frames are taken as long as nobody was told what
+            // is here.
             if self.state == State::Operational {
                 if self.ring.insert(now_ns, &header, frame, ctx) {
                     self.ring.progress(now_ns, &header, ctx);
@@ -120,7 +121,8 @@ impl Totem {
         if self.state == State::Recovery {
             self.check_recovery(now_ns, source);
         }
-        // The leave of a member (or mine) may have become deliverable just now; it waits for `finish`.
+        // The leave of a member (or mine) may have become deliverable just now; it waits for
+        // `finish`.
         self.work(now_ns, source);
     }
 
@@ -132,7 +134,8 @@ impl Totem {
         source: &mut dyn Source,
     ) -> Result<(), WireError> {
         let beacon = Beacon::parse(frame)?;
-        // In Recovery too: the first to know that all is stable installs the ring and may rest at once.
+        // In Recovery too: the first to know that all is stable installs the ring and may rest at
+        // once.
         let live = matches!(self.state, State::Operational | State::Recovery);
         let announce = u64::from(self.leaving && !self.leave_numbered);
         let backlog = source.backlog_bytes() + announce;

@@ -1,10 +1,10 @@
-//! Recovery: who still has which old frames, who sends which of them again, and when all is done (Moser et al.
-//! 1994; Amir et al. 1995 sec. 4.4).
+//! Recovery: who still has which old frames, who sends which of them again, and when all is done
+//! (Moser et al. 1994; Amir et al. 1995 sec. 4.4).
 //!
-//! The first frames of a new ring are the members' old states; from them everybody computes the same plan: each
-//! old frame that one of its ring's survivors has and another misses is sent again, once, by the lowest-numbered
-//! holder, encapsulated in a frame of the new ring. So the number of frames that Recovery takes is known to all,
-//! and it is over when that many are stable.
+//! The first frames of a new ring are the members' old states; from them everybody computes the
+//! same plan: each old frame that one of its ring's survivors has and another misses is sent again,
+//! once, by the lowest-numbered holder, encapsulated in a frame of the new ring. So the number of
+//! frames that Recovery takes is known to all, and it is over when that many are stable.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;

@@ -1,5 +1,6 @@
-//! Early repair: a frame names its sender's previous one, so on a FIFO path a gap is seen at once and asked for
-//! directly, one round trip instead of rotations. Nothing depends on it; the token's list is the backstop.
+//! Early repair: a frame names its sender's previous one, so on a FIFO path a gap is seen at once
+//! and asked for directly, one round trip instead of rotations. Nothing depends on it; the token's
+//! list is the backstop.
 
 use alloc::vec::Vec;
 

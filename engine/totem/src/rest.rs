@@ -1,4 +1,5 @@
-//! Keeping the token, resting, beacons, wishes. An idle ring is quiet, a lone sender needs no network hop.
+//! Keeping the token, resting, beacons, wishes. An idle ring is quiet, a lone sender needs no
+//! network hop.
 
 use wire::NodeId;
 use wire::beacon::{Answer, Beacon, Want};
@@ -58,8 +59,8 @@ impl Ordering {
             ctx.timers.set_earlier(Timer::Hold, now_ns.saturating_add(hold_ns));
             ctx.timers.clear(Timer::Beacon);
         } else if held.lone && held.bytes == 0 && backlog > 0 && !self.recovering {
-            // Something waits and nobody may number anything (no credit, no slot): a token that spins would
-            // take the time that whoever is slow needs.
+            // Something waits and nobody may number anything (no credit, no slot): a token that
+            // spins would take the time that whoever is slow needs.
             held.keeping = false;
             self.rested = true;
             ctx.after(Timer::Hold, now_ns, BLOCKED_NS);

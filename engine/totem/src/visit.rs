@@ -1,4 +1,5 @@
-//! A visit of the token: answer, number, settle, pass on (Amir et al. 1995 sec. 3.2; Babay and Amir 2016).
+//! A visit of the token: answer, number, settle, pass on (Amir et al. 1995 sec. 3.2; Babay and Amir
+//! 2016).
 
 use frame::{Frame, FrameMut};
 use wire::Kind;
@@ -166,14 +167,15 @@ impl Ordering {
             allowed = allowed.min((self.flow.global_bytes() / 2).saturating_sub(held.bytes));
         }
         if self.recovering {
-            // What the old ring pins is only released when the new one is installed: a little must always
-            // be possible, from the reserve that credit leaves.
+            // What the old ring pins is only released when the new one is installed: a little must
+            // always be possible, from the reserve that credit leaves.
             allowed = allowed.max(self.flow.recovery_bytes());
         }
         if alone {
             allowed = self.flow.personal_bytes().min(free);
         }
-        // Nobody has asked for the token, nothing forces it on: what is sent now says that I keep it.
+        // Nobody has asked for the token, nothing forces it on: what is sent now says that I keep
+        // it.
         held.keeping = held.lone
             && !self.recovering
             && !alone
@@ -227,8 +229,8 @@ impl Ordering {
         }
     }
 
-    /// The aru rule (Amir et al. 1995 sec. 3.2): lower it to mine; raise it only on my turn, if I lowered it or
-    /// nobody did. Then what is stable: twice in a row the aru I send on covers it.
+    /// The aru rule (Amir et al. 1995 sec. 3.2): lower it to mine; raise it only on my turn, if I
+    /// lowered it or nobody did. Then what is stable: twice in a row the aru I send on covers it.
     pub(crate) fn settle(&mut self) {
         let Some(held) = &mut self.held else { return };
         let token = &mut held.token;
@@ -300,8 +302,8 @@ impl Ordering {
         ctx.after(Timer::TokenLoss, now_ns, ctx.timeout_ns());
     }
 
-    /// Asks for what I miss, but only what was sent for certain: numbers of the previous round. What is newer may
-    /// not have left its sender yet.
+    /// Asks for what I miss, but only what was sent for certain: numbers of the previous round.
+    /// What is newer may not have left its sender yet.
     fn add_gaps(&self, token: &mut Token) -> bool {
         let to = self.prev_token_seq.min(token.seq);
         if self.aru >= to {

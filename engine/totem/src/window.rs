@@ -60,7 +60,8 @@ impl Window {
         seq > self.base && seq - self.base <= self.capacity()
     }
 
-    /// Puts a frame into its empty place; the caller checked [`Window::covers`] and [`Window::has`].
+    /// Puts a frame into its empty place; the caller checked [`Window::covers`] and
+    /// [`Window::has`].
     #[inline]
     pub(crate) fn insert(&mut self, seq: u64, slot: Slot) {
         self.slots[(seq & self.mask) as usize] = Some(slot);

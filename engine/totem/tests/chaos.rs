@@ -1,4 +1,5 @@
-//! Random faults: whatever happens, what was delivered is right, and after the network heals there is one ring again.
+//! Random faults: whatever happens, what was delivered is right, and after the network heals there
+//! is one ring again.
 
 extern crate synchrotron_totem as totem;
 

@@ -1,5 +1,6 @@
-//! The commit token: confirms that all members agree on the ring (Amir et al. 1995 sec. 4.3). Its one pass
-//! brings every member from Gather to Commit; the ring's first token brings it to Recovery.
+//! The commit token: confirms that all members agree on the ring (Amir et al. 1995 sec. 4.3). Its
+//! one pass brings every member from Gather to Commit; the ring's first token brings it to
+//! Recovery.
 
 use crate::codec::{Reader, Writer};
 use crate::kind::Kind;

@@ -1,8 +1,8 @@
 //! Data frames: what the ring numbers.
 //!
-//! A frame is immutable once numbered, so a retransmission is the same bytes. In Recovery a frame of
-//! the old ring travels whole as the payload of a frame of the new one ([`FLAG_RECOVERED`]); a frame's payload
-//! is limited to [`payload_bytes_max`] so that this always fits.
+//! A frame is immutable once numbered, so a retransmission is the same bytes. In Recovery a frame
+//! of the old ring travels whole as the payload of a frame of the new one ([`FLAG_RECOVERED`]); a
+//! frame's payload is limited to [`payload_bytes_max`] so that this always fits.
 
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -61,8 +61,8 @@ impl DataHeader {
     /// The header of a received frame; every length and field is checked.
     ///
     /// # Errors
-    /// When the bytes are too few, the payload is not exactly as long as the header says, or a field has a
-    /// value that no sender writes.
+    /// When the bytes are too few, the payload is not exactly as long as the header says, or a
+    /// field has a value that no sender writes.
     #[inline]
     pub fn parse(frame: &[u8]) -> Result<&Self, WireError> {
         const WHAT: &str = "data";

@@ -6,8 +6,8 @@ use core::fmt;
 /// Join of [`crate::CONTROL_BYTES_MAX`] bytes with room to spare.
 pub const NODES_MAX: usize = 1024;
 
-/// A set of positions in the node list. Which node a position names is the same everywhere because the
-/// hash of the list is compared before any set is used.
+/// A set of positions in the node list. Which node a position names is the same everywhere because
+/// the hash of the list is compared before any set is used.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct NodeSet {
     words: [u64; Self::WORDS],

@@ -1,7 +1,8 @@
 //! Payloads of the ring's own numbered frames ([`crate::data::FLAG_CONTROL`]).
 //!
-//! A member's [`OldState`] is what it still has of its old ring. It travels as the first frames of the new ring, not in
-//! the commit token, so that 128 members with any number of gaps fit frames of one MTU.
+//! A member's [`OldState`] is what it still has of its old ring. It travels as the first frames of
+//! the new ring, not in the commit token, so that 128 members with any number of gaps fit frames of
+//! one MTU.
 
 use crate::codec::{Reader, Writer};
 use crate::kind::CONTROL_BYTES_MAX;
@@ -39,7 +40,8 @@ pub struct OldState {
     pub aru: u64,
     /// It knows that every member of the old ring has everything up to here.
     pub stable: u64,
-    /// Whose frames it must deliver although they may not come along (Moser et al. 1994, obligation set).
+    /// Whose frames it must deliver although they may not come along (Moser et al. 1994, obligation
+    /// set).
     pub obliged: NodeSet,
 }
 

@@ -20,8 +20,8 @@ const FACTS_BYTES: usize = 8 + 8 + 4 + 4;
 /// The visit is out of turn.
 const FLAG_DETOUR: u8 = 1;
 
-/// What one rotation finds out about the members; the representative starts a new collection at each
-/// of its visits and puts the finished one in force.
+/// What one rotation finds out about the members; the representative starts a new collection at
+/// each of its visits and puts the finished one in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// Least free receive room of any member, bytes.
@@ -63,8 +63,8 @@ impl Ranges {
         true
     }
 
-    /// Adds a range and joins it with those it overlaps or touches. When the list is full and nothing
-    /// touches, the range is forgotten: whoever misses it asks again.
+    /// Adds a range and joins it with those it overlaps or touches. When the list is full and
+    /// nothing touches, the range is forgotten: whoever misses it asks again.
     pub fn add(&mut self, from: u64, to: u64) {
         let (mut from, mut to) = (from, to);
         let mut index = 0;
@@ -213,7 +213,8 @@ impl Token {
         })
     }
 
-    /// Writes the token; `None` if `out` has fewer than [`TOKEN_BYTES_MAX`] bytes and it does not fit.
+    /// Writes the token; `None` if `out` has fewer than [`TOKEN_BYTES_MAX`] bytes and it does not
+    /// fit.
     pub fn emit(&self, out: &mut [u8]) -> Option<usize> {
         let mut w = Writer::new(out);
         w.u8(Kind::Token as u8)

@@ -18,7 +18,8 @@ fn all_stay_together_when_all_hear_each_other() {
 
 #[test]
 fn one_broken_path_costs_the_higher_side() {
-    // 3 does not hear 1: both {0, 1, 2, 4} and {0, 2, 3, 4} would do, the first has the lower nodes.
+    // 3 does not hear 1: both {0, 1, 2, 4} and {0, 2, 3, 4} would do, the first has the lower
+    // nodes.
     let all = groups(5, &[(1, 3)]);
     for (me, group) in all.iter().enumerate() {
         let expected: &[usize] = if me == 3 { &[3] } else { &[0, 1, 2, 4] };

@@ -139,7 +139,8 @@ type Stretch = Vec<Vec<u8>>;
 
 /// Nodes that go together from one configuration to the next delivered the same in between.
 fn same_between_views(histories: &[(u32, &[Told])]) -> Result<(), Problem> {
-    // (from, to) -> what was delivered between; a transitional configuration is named by its members.
+    // (from, to) -> what was delivered between; a transitional configuration is named by its
+    // members.
     type Key = (String, String);
     let mut stretches: HashMap<Key, (u32, Stretch)> = HashMap::new();
     for (id, told) in histories {

@@ -1,4 +1,5 @@
-//! A small network in virtual time: latency, jitter, loss, cuts, pauses, crashes; and checks of what was delivered.
+//! A small network in virtual time: latency, jitter, loss, cuts, pauses, crashes; and checks of
+//! what was delivered.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
 
 pub mod check;
