@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use ring::bell::{Place, PollFd, RingFd, Ringer, Sleeper, fds};
+use ring::broadcast::{Cursor, Lease, Memory, Producer, Reader};
 use ring::shm::{Draft, PAGE_BYTES, PeerAccess, ShmError};
 use rustix::fs::OFlags;
 
@@ -114,6 +115,24 @@ fn ringing_a_full_counter_does_not_block() {
     let ring_fd = RingFd::from(eventfd);
     ring_fd.ring();
     assert!(poll_fd.wait(None).unwrap());
+}
+
+/// A reader that is put out while it sleeps wakes up and learns why, although nobody rings again.
+#[test]
+fn an_evicted_reader_wakes_up() {
+    let memory = Memory::heap(4, 4).unwrap();
+    let mut producer = Producer::new(&memory).unwrap();
+    let cursor = Cursor::heap();
+    let (ring_fd, poll_fd) = fds().unwrap();
+    let ringer = Ringer::new(&cursor.bell(), Some(ring_fd)).unwrap();
+    let (id, _) = producer.add_reader(&cursor, Some(ringer));
+    let mut reader = Reader::new(&memory, &cursor);
+    let mut sleeper = Sleeper::new(&cursor.bell(), Some(poll_fd)).unwrap();
+    sleeper.prepare();
+    assert_eq!(reader.lease(1), Lease::Empty);
+    producer.evict(id, 7).unwrap();
+    assert!(sleeper.wait(SHORT).unwrap());
+    assert_eq!(reader.lease(1), Lease::Evicted(7));
 }
 
 /// The words may lie in memory that the other side maps read-only; roles that write refuse it.

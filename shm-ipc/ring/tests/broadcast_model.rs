@@ -170,7 +170,8 @@ impl World {
     fn evict(&mut self, reader: usize) -> Result<(), TestCaseError> {
         let Some(seat) = self.seats.get_mut(reader) else { return Ok(()) };
         let result = self.producer.evict(seat.id, 3);
-        prop_assert_eq!(result.is_ok(), !seat.evicted);
+        prop_assert!(result.is_ok());
+        prop_assert_eq!(self.producer.state(seat.id), Some(State::Evicted));
         seat.evicted = true;
         Ok(())
     }

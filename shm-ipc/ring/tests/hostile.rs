@@ -234,8 +234,9 @@ fn other_readers_do_not_notice_a_hostile_one() {
                     }
                     Err(_) => corrupt += 1,
                 },
+                Some(State::Evicted) => break,
                 Some(_) => {}
-                None => break,
+                None => unreachable!("not removed"),
             }
             if step == 15 {
                 let _ = producer.evict(bad, 1);

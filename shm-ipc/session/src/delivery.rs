@@ -82,7 +82,7 @@ impl DeliveryRing {
         match self.producer.state(reader) {
             Some(State::Reading { lag }) => Ok(lag),
             Some(State::Diverted) => Ok(0),
-            Some(State::Corrupt(_)) | None => Err(Broken),
+            Some(State::Evicted | State::Corrupt(_)) | None => Err(Broken),
         }
     }
 

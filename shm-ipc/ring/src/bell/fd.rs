@@ -26,6 +26,9 @@ pub struct PollFd(OwnedFd);
 /// block; and the sleeper never reads the eventfd (its epoll reports each write once), so a sleeper
 /// that makes the pair cannot be made to block either, whatever a ringer does to its end.
 ///
+/// A ring that the sleeper has not seen yet is lost when the ringer's end is closed for good. Who waits for a
+/// peer that may go away watches something that shows that too: a socket, a pidfd.
+///
 /// # Errors
 /// When the kernel gives no descriptors.
 pub fn fds() -> Result<(RingFd, PollFd), ShmError> {

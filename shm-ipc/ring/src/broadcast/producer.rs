@@ -70,7 +70,8 @@ impl Producer {
         (ReaderId { seat: index as u32, generation }, self.next)
     }
 
-    /// Forgets a reader; it holds nothing back any more.
+    /// Forgets a reader; it holds nothing back any more. Closes the ringer's end of its bell: what was rung
+    /// and not seen yet is lost, so a reader that should learn something is forgotten only after it has gone.
     pub fn remove_reader(&mut self, id: ReaderId) {
         if self.seat(id).is_some() {
             self.seats[id.seat as usize] = None;
@@ -157,7 +158,7 @@ impl Producer {
     pub fn lag(&mut self, id: ReaderId) -> Option<u64> {
         match self.state(id)? {
             State::Reading { lag } => Some(lag),
-            State::Diverted | State::Corrupt(_) => None,
+            State::Diverted | State::Evicted | State::Corrupt(_) => None,
         }
     }
 
@@ -189,8 +190,9 @@ impl Producer {
         Some(next)
     }
 
-    /// Tells a reader that it is out, and why (not zero), wakes it, and forgets it. Returns what it may still be
-    /// reading in place; how long that is kept is for the caller to decide.
+    /// Tells a reader that it is out, and why (not zero), and wakes it. Returns what it may still be reading in place; how
+    /// long that is kept is for the caller to decide. It stays known, so that its bell stays open until it
+    /// has seen the news, until [`Producer::remove_reader`].
     ///
     /// # Errors
     /// When its cursor is impossible, or the reader unknown (`None`).
@@ -200,9 +202,7 @@ impl Producer {
     pub fn evict(&mut self, id: ReaderId, reason: u64) -> Result<Held, Option<Corrupt>> {
         assert!(reason != 0, "zero means not evicted");
         let (next, lease_max) = (self.next, self.memory.lease_max());
-        let held = self.seat(id).ok_or(None)?.evict(reason, next, lease_max);
-        self.seats[id.seat as usize] = None;
-        Ok(held?)
+        Ok(self.seat(id).ok_or(None)?.evict(reason, next, lease_max)?)
     }
 
     fn room_known(&self) -> u64 {

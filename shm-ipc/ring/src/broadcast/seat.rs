@@ -31,6 +31,8 @@ pub enum State {
     },
     /// Its stream goes elsewhere; it holds nothing back in the ring.
     Diverted,
+    /// It was told to go; it holds nothing back any more.
+    Evicted,
     /// Its cursor is impossible; it holds nothing back any more.
     Corrupt(Corrupt),
 }
@@ -46,6 +48,7 @@ pub(super) struct Seat {
     /// Where it read from the ring first, or again: it needs nothing below.
     floor: u64,
     diverted: bool,
+    evicted: bool,
     corrupt: Option<Corrupt>,
 }
 
@@ -70,6 +73,7 @@ impl Seat {
             released: start,
             floor: start,
             diverted: false,
+            evicted: false,
             corrupt: None,
         }
     }
@@ -77,7 +81,7 @@ impl Seat {
     /// First index it may still need from the ring, or `None` if it holds nothing back. `next`: index after the last one
     /// pushed.
     pub(super) fn needs(&mut self, next: u64) -> Option<u64> {
-        if self.corrupt.is_some() || self.diverted {
+        if self.corrupt.is_some() || self.diverted || self.evicted {
             return None;
         }
         self.look(next).ok()?;
@@ -88,6 +92,7 @@ impl Seat {
     pub(super) fn state(&self, next: u64) -> State {
         match self.corrupt {
             Some(corrupt) => State::Corrupt(corrupt),
+            None if self.evicted => State::Evicted,
             None if self.diverted => State::Diverted,
             None => State::Reading { lag: next - self.known() },
         }
@@ -159,6 +164,7 @@ impl Seat {
         next: u64,
         lease_max: u64,
     ) -> Result<Held, Corrupt> {
+        self.evicted = true;
         self.cursor.lines.producer.evicted.store(reason, Ordering::Release);
         // Flag and check, as in `divert`.
         fence(Ordering::SeqCst);
