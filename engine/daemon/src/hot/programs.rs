@@ -94,6 +94,10 @@ pub(crate) fn deliver(server: &mut Server, scratch: &mut Scratch, event: Event) 
             server.deliver(Delivery::NotSent { session, group, count, reason });
         }
         Event::Configuration(configuration) => {
+            if configuration.kind == totem::ConfigurationKind::Regular {
+                // Members that came with this ring have not seen the beginning of what is half sent.
+                server.restart_messages();
+            }
             scratch.nodes.clear();
             scratch.nodes.extend(configuration.members.iter().map(|node| node.0));
             server.deliver(Delivery::Configuration {
@@ -120,8 +124,12 @@ fn deliver_view(server: &mut Server, scratch: &mut Scratch, view: &groups::View)
     members.extend(view.members.iter().copied().map(member));
     joined.extend(view.joined.iter().map(|(id, cause)| (member(*id), *cause as u8)));
     left.extend(view.left.iter().map(|(id, cause)| (member(*id), *cause as u8)));
-    let order =
-        Order { ring_seq: view.ring.seq, ring_rep: view.ring.rep.0, seq: view.seq, offset: 0 };
+    let order = Order {
+        ring_seq: view.ring.seq,
+        ring_rep: view.ring.rep.0,
+        seq: view.seq,
+        offset: view.offset,
+    };
     let view_said = View { name: &view.name, members, joined, left };
     server.deliver(Delivery::View { group: view.group.0, order, view: view_said });
 }

@@ -71,12 +71,19 @@ pub(crate) struct Intake {
     ring: Consumer,
     large: Option<Large>,
     cut: Option<Cut>,
+    /// What was taken of the large message so far, in case it has to start again: the ring has given its room back.
+    kept: Vec<u8>,
+    /// Where in `kept` the next fragment starts while the message is sent again.
+    again_at: Option<usize>,
     message_bytes_max: u64,
 }
 
+/// Room for a large message that is kept from one to the next.
+const KEPT_BYTES_MAX: usize = 256 << 10;
+
 impl Intake {
     pub(crate) fn new(ring: Consumer, message_bytes_max: u64) -> Self {
-        Self { ring, large: None, cut: None, message_bytes_max }
+        Self { ring, large: None, cut: None, kept: Vec::new(), again_at: None, message_bytes_max }
     }
 
     /// Bytes submitted and not taken.
@@ -89,8 +96,25 @@ impl Intake {
         self.ring.release()
     }
 
+    /// A message of which a part was taken starts again from its first byte: receivers may be new and not have
+    /// seen that part.
+    pub(crate) fn restart(&mut self) {
+        if self.large.is_some() && !self.kept.is_empty() {
+            self.again_at = Some(0);
+        }
+    }
+
+    /// Bytes to be sent again before anything of the ring.
+    pub(crate) fn again_bytes(&self) -> usize {
+        self.again_at.map_or(0, |at| self.kept.len() - at)
+    }
+
     /// What stands at the head: `None` when nothing does.
     pub(crate) fn head(&mut self) -> Result<Option<(RecordKind, u32)>, Broken> {
+        if let (Some(_), Some(large)) = (self.again_at, &self.large) {
+            let kind = if large.safe { RecordKind::SafePiece } else { RecordKind::Piece };
+            return Ok(Some((kind, large.group)));
+        }
         match self.ring.peek()? {
             Some(record) => untag(record.tag()).map(Some).ok_or(Broken),
             None => Ok(None),
@@ -129,6 +153,9 @@ impl Intake {
         buf: &mut [u8],
         frame_bytes: usize,
     ) -> Result<Option<Taken>, Broken> {
+        if let Some(at) = self.again_at {
+            return self.take_again(buf, at);
+        }
         if self.cut.is_some() {
             return self.take_fragment(buf);
         }
@@ -221,33 +248,67 @@ impl Intake {
     fn take_fragment(&mut self, buf: &mut [u8]) -> Result<Option<Taken>, Broken> {
         let (Some(cut), Some(large)) = (&mut self.cut, &mut self.large) else { return Err(Broken) };
         let left = cut.record.len() - cut.at;
-        let room = buf.len().saturating_sub(FRAGMENT_HEADER_BYTES) / ALIGN * ALIGN;
-        let len = left.min(room);
-        if len < left.min(FRAGMENT_BYTES_MIN) {
-            return Ok(None);
-        }
-        let header = FragmentHeader {
-            total: large.total.into(),
-            offset: large.offset.into(),
-            len: (len as u32).into(),
-            reserved: 0.into(),
-        };
-        let (head, rest) = buf.split_at_mut(FRAGMENT_HEADER_BYTES);
-        head.copy_from_slice(header.as_bytes());
-        self.ring.copy_payload(&cut.record, cut.at, &mut rest[..len]);
-        let padded = len.next_multiple_of(ALIGN);
-        rest[len..padded].fill(0);
+        let Some(body) = fragment(buf, large, large.offset, left) else { return Ok(None) };
+        let len = body.len();
+        self.ring.copy_payload(&cut.record, cut.at, body);
         large.offset += len as u64;
         cut.at += len;
-        let (group, safe) = (large.group, large.safe);
+        let taken = Taken::fragment(large, len);
+        if large.offset < large.total {
+            self.kept.extend_from_slice(body);
+        }
         if cut.at == cut.record.len() {
             self.ring.consume(&cut.record);
             self.cut = None;
             if large.offset == large.total {
                 self.large = None;
+                self.kept.clear();
+                self.kept.shrink_to(KEPT_BYTES_MAX);
             }
         }
-        let bytes = FRAGMENT_HEADER_BYTES + padded;
-        Ok(Some(Taken { group, fragment: true, safe, count: 1, bytes }))
+        Ok(Some(taken))
     }
+
+    /// Takes as much of what is sent again as `buf` has room for.
+    fn take_again(&mut self, buf: &mut [u8], at: usize) -> Result<Option<Taken>, Broken> {
+        let Some(large) = &self.large else { return Err(Broken) };
+        let rest = self.kept.get(at..).ok_or(Broken)?;
+        let Some(body) = fragment(buf, large, at as u64, rest.len()) else { return Ok(None) };
+        let len = body.len();
+        body.copy_from_slice(&rest[..len]);
+        self.again_at = Some(at + len).filter(|at| *at < self.kept.len());
+        Ok(Some(Taken::fragment(large, len)))
+    }
+}
+
+impl Taken {
+    fn fragment(large: &Large, len: usize) -> Self {
+        let bytes = FRAGMENT_HEADER_BYTES + len.next_multiple_of(ALIGN);
+        Self { group: large.group, fragment: true, safe: large.safe, count: 1, bytes }
+    }
+}
+
+/// Writes the header of a fragment of at most `left` bytes that starts at `offset`, and its padding, and gives the
+/// place for its bytes. `None`: too little room for it to be worth while.
+fn fragment<'b>(
+    buf: &'b mut [u8],
+    large: &Large,
+    offset: u64,
+    left: usize,
+) -> Option<&'b mut [u8]> {
+    let room = buf.len().saturating_sub(FRAGMENT_HEADER_BYTES) / ALIGN * ALIGN;
+    let len = left.min(room);
+    if len < left.min(FRAGMENT_BYTES_MIN) {
+        return None;
+    }
+    let header = FragmentHeader {
+        total: large.total.into(),
+        offset: offset.into(),
+        len: (len as u32).into(),
+        reserved: 0.into(),
+    };
+    let (head, rest) = buf.split_at_mut(FRAGMENT_HEADER_BYTES);
+    head.copy_from_slice(header.as_bytes());
+    rest[len..len.next_multiple_of(ALIGN)].fill(0);
+    Some(&mut rest[..len])
 }

@@ -150,8 +150,9 @@ impl Server {
     /// Writes one run's body into `buf`: consecutive messages of one session to one group, or a fragment of
     /// one that does not fit. Sessions take turns by bytes. `None`: nothing waits or nothing fits.
     pub fn pull(&mut self, buf: &mut [u8]) -> Option<Pulled> {
-        // Frames may shrink (path MTU): forget the largest room slowly.
-        self.frame_bytes = buf.len().max(self.frame_bytes - self.frame_bytes / 64);
+        // Frames may shrink (path MTU): forget the largest room, but not so fast that the last of many runs in a frame
+        // finds it forgotten.
+        self.frame_bytes = buf.len().max(self.frame_bytes - self.frame_bytes / 512);
         let mut pulled = None;
         for _ in 0..=2 * self.order.len() {
             let Some(&place) = self.order.get(self.turn) else { break };
@@ -171,6 +172,21 @@ impl Server {
         }
         self.evict_doomed();
         pulled
+    }
+
+    /// From here on there may be receivers that have not seen the beginning of messages under way: those are sent again
+    /// from their first byte. (Those who saw it forget it when they see it again.)
+    pub fn restart_messages(&mut self) {
+        for at in 0..self.order.len() {
+            let place = self.order[at];
+            let Some(session) = self.sessions[place].as_mut() else { continue };
+            session.intake.restart();
+            let restarts = session.intake.again_bytes() > 0 && !session.is_evicted();
+            if restarts && self.update_ready(place).is_err() {
+                self.doom(place, Cause::Protocol);
+            }
+        }
+        self.evict_doomed();
     }
 
     /// Whether the engine may go to sleep: nothing has happened that [`Server::poll`] should see first. Tells clients that
@@ -284,7 +300,7 @@ impl Server {
         let Some(session) = self.sessions[place].as_mut() else { return Ok(()) };
         session.seen_bytes = session.intake.available()?;
         let ready = match session.intake.head()? {
-            Some((kind, _)) if kind.is_data() => session.seen_bytes,
+            Some((kind, _)) if kind.is_data() => session.seen_bytes + session.intake.again_bytes(),
             _ => 0,
         };
         self.set_ready(place, ready);

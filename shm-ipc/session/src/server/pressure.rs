@@ -8,10 +8,11 @@
 use super::Server;
 
 /// How long a reader is watched before it is judged.
-const WINDOW_NS: u64 = 100_000_000;
+const WINDOW_NS: u64 = 250_000_000;
 
-/// What a reader must take off its backlog in a window to count: about 8 MiB a second.
-const RATE_BYTES_PER_WINDOW: u64 = 800 << 10;
+/// What a reader must take off its backlog in a window to count: one private ring of the default size, that is 1 MiB a
+/// second. A reader that shares a core with many others gets no more turns than that.
+const RATE_BYTES_PER_WINDOW: u64 = 256 << 10;
 
 /// How a reader with a backlog does.
 #[derive(Clone, Copy, Debug, Default)]
