@@ -120,6 +120,8 @@ pub struct View {
     pub ring: RingId,
     /// See `ring`.
     pub seq: u64,
+    /// Where in that frame: a frame may make several views of a group.
+    pub offset: u32,
     /// All members, sorted by node, pid, session.
     pub members: Vec<MemberId>,
     /// Who came with this change.

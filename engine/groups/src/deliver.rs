@@ -36,7 +36,10 @@ impl Groups {
             };
             match run.kind {
                 RunKind::Messages | RunKind::Fragment => self.deliver_run(&delivered, &run),
-                RunKind::Control => self.deliver_control(now_ns, &delivered, run.body),
+                RunKind::Control => {
+                    self.control_offset = run.body_offset as u32;
+                    self.deliver_control(now_ns, &delivered, run.body);
+                }
             }
         }
     }
@@ -221,6 +224,7 @@ impl Groups {
             name: group.name.to_vec(),
             ring: at.ring,
             seq: at.seq,
+            offset: self.control_offset,
             members: group.members_by_pid(),
             joined,
             left,

@@ -41,6 +41,8 @@ pub struct Groups {
     pub(crate) counters: Counters,
     /// Something to send came up since [`Groups::take_wake`] was asked.
     pub(crate) wake: bool,
+    /// Where in its frame the control message being delivered stands.
+    pub(crate) control_offset: u32,
 }
 
 /// Room made for events at the start, so that a full burst of frames does not allocate: 64 frames
@@ -66,6 +68,7 @@ impl Groups {
             traces: VecDeque::new(),
             counters: Counters::default(),
             wake: false,
+            control_offset: 0,
         }
     }
 

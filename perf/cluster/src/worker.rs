@@ -261,7 +261,10 @@ fn note(shared: &Shared, observer: &mut Observer, me: Member, event: Event<'_>) 
         Event::View(view) => {
             let order = view.order;
             let id = (order.ring_seq, order.ring_rep, order.seq, order.offset);
-            observer.view(id, view.members.iter().map(|member| (member.node, member.session)));
+            let members = view.members.iter().map(|member| (member.node, member.session));
+            let joined =
+                view.joined.iter().map(|change| (change.member.node, change.member.session));
+            observer.view(id, members, joined);
             let mut nodes: Vec<u32> = view.members.iter().map(|member| member.node).collect();
             nodes.sort_unstable();
             nodes.dedup();
