@@ -119,10 +119,10 @@ fn stretches(history: &History) -> BTreeMap<Between<'_>, Vec<Stretch<'_>>> {
             readers.see(history.life(life).node, &entry.what);
             way = way_after(way, &entry.what);
             match &entry.what {
-                What::Delivered(d) => {
-                    if !last.get(&d.group).is_some_and(|(view, _)| begun_before(d, view)) {
-                        messages.entry(d.group).or_default().push(d.message);
-                    }
+                What::Delivered(d)
+                    if !last.get(&d.group).is_some_and(|(view, _)| begun_before(d, view)) =>
+                {
+                    messages.entry(d.group).or_default().push(d.message);
                 }
                 What::View(view) => {
                     let seen = messages.remove(&view.group).unwrap_or_default();

@@ -114,12 +114,12 @@ fn cut(history: &History, id: LifeId, life: &Life, all: &mut Vec<Segment>) {
                 segment.from_ns = entry.at_ns;
                 open = Some(segment);
             }
-            (What::Transitional { ring, members }, Some(segment)) => {
-                if segment.transition.is_none() {
-                    let members = members.clone();
-                    segment.transition = Some(Transition { members, to: *ring, entry: index });
-                    segment.regular = segment.deliveries.len();
-                }
+            (What::Transitional { ring, members }, Some(segment))
+                if segment.transition.is_none() =>
+            {
+                let members = members.clone();
+                segment.transition = Some(Transition { members, to: *ring, entry: index });
+                segment.regular = segment.deliveries.len();
             }
             (What::Delivered(d), Some(segment)) => {
                 segment.deliveries.push(*d);
@@ -188,10 +188,11 @@ fn note_view(
     };
     if has && !*known {
         spans.push(Span { after: at, until: None });
-    } else if !has && *known {
-        if let Some(last) = spans.last_mut() {
-            last.until = Some(at.unwrap_or(0));
-        }
+    } else if !has
+        && *known
+        && let Some(last) = spans.last_mut()
+    {
+        last.until = Some(at.unwrap_or(0));
     }
     *known = has;
     if let (Some(seq), None) = (at, &segment.transition) {
