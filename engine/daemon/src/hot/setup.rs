@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use frame::{PoolConfig, Region};
+use frame::{Pool, PoolConfig, Region};
 use node::Node;
 use schema::{Config, Cpu, Encryption, LockMemory, Multicast, Provider};
 use session::{Acceptor, Access};
