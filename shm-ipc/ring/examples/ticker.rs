@@ -20,7 +20,7 @@ const QUOTES: u64 = 1_000_000;
 const BATCH: u64 = 32;
 const CAPACITY: usize = 8192;
 const LEASE_MAX: u32 = 256;
-/// How long the feed waits for readers when the ring is full.
+/// How long the feed puts up with a ring that is nearly full.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// Who is then this many quotes behind is put out.
 const LAG_MAX: u64 = 6000;
@@ -70,18 +70,20 @@ fn publish() -> Result<()> {
         readers.push(start_reader(style, &mut producer, &ring)?);
     }
     let start = Instant::now();
-    let mut wakes = 0;
+    let (mut wakes, mut full_since) = (0, None::<Instant>);
     while producer.next() < QUOTES {
         for _ in 0..BATCH {
             let quote = Quote::new(producer.next()).to_words();
-            let due = Instant::now() + PATIENCE;
             while producer.push(&quote).is_err() {
                 // Somebody needs the oldest slot.
-                if Instant::now() > due {
+                if full_since.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
                     put_out_the_slow(&mut producer);
                 }
                 std::thread::yield_now();
             }
+        }
+        if producer.room() > CAPACITY as u64 / 2 {
+            full_since = None;
         }
         producer.publish();
         wakes += producer.wake_sleepers();
