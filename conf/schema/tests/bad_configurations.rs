@@ -94,9 +94,11 @@ const CASES: &[Case] = &[
     Case(APPEND, "[ipc]\nsubmit_bytes = \"99999999999999999999GiB\"", "20:16: ipc.submit_bytes = \
         \"99999999999999999999GiB\": is too large; \
         accepted: a size from \"128KiB\" to \"16MiB\""),
-    Case(APPEND, "[ipc]\nlag_slots = 4000", "20:13: ipc.lag_slots = 4000: lag_slots (4000) is more than three quarters of \
+    Case(APPEND, "[ipc]\nlag_slots = 4000", "20:13: ipc.lag_slots = 4000: lag_slots (4000) is more than three \
+        quarters of \
         delivery_slots; accepted: lag_slots up to 3072"),
-    Case(APPEND, "[ipc]\ndelivery_slots = 1000", "20:18: ipc.delivery_slots = 1000: is not a power of two; accepted: 512 or 1024"),
+    Case(APPEND, "[ipc]\ndelivery_slots = 1000", "20:18: ipc.delivery_slots = 1000: is not a power of two; \
+        accepted: 512 or 1024"),
     Case(APPEND, "[ipc]\nallow_uids = [1, \"root\"]", "20:14: ipc.allow_uids = [1, \"root\"]: holds what is \
         of type string; \
         accepted: a list of at most 1024 ids from 0 to 4294967295"),

@@ -15,7 +15,8 @@ pub(crate) struct DirLock {
     _file: File,
 }
 
-/// Makes the state directory where it is missing (mode 0755: counters and recorder are for tools of other users, too) and takes it.
+/// Makes the state directory where it is missing (mode 0755: counters and recorder are for tools of
+/// other users, too) and takes it.
 ///
 /// # Errors
 /// [`Exit::Busy`] with the other engine's process id when it is taken, [`Exit::Files`] when it cannot
