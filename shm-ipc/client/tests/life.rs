@@ -47,16 +47,64 @@ fn in_another_process() {
             Err(ConnectError::Refused { cause, .. }) => println!("refused {cause:?}"),
             Err(error) => println!("{error}"),
         },
-        "flood" => {
-            let mut client = connect(&socket);
-            let group = client.join(b"g").unwrap();
-            loop {
-                client.publish(&group, &[7; 300]).unwrap();
-                while client.try_recv().is_some() {}
-            }
+        "many" => {
+            let clients: Vec<Client> = (0..MANY).map(|_| used(&socket)).collect();
+            println!("touched {} bytes", touched_bytes());
+            // Until the test closes our input.
+            let _ = std::io::stdin().read_line(&mut String::new());
+            drop(clients);
         }
         other => panic!("no role {other}"),
     }
+}
+
+/// Clients whose memory is counted.
+const MANY: usize = 50;
+
+/// A client that has joined and published a little.
+fn used(socket: &Path) -> Client {
+    let mut client = connect(socket);
+    let group = client.join(format!("group {}", client.me().session).as_bytes()).unwrap();
+    for i in 0..10_u8 {
+        client.publish(&group, &[i; 100]).unwrap();
+    }
+    for _ in 0..11 {
+        assert!(client.recv(LONG).is_some());
+    }
+    client
+}
+
+/// Memory of sessions that this process has touched, each page shared with others counted in proportion.
+fn touched_bytes() -> usize {
+    let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+    let (mut ours, mut kib) = (false, 0);
+    for line in maps.lines() {
+        if line.contains("/memfd:") || line.split(' ').next().is_some_and(|w| w.contains('-')) {
+            ours = ["synchrotron-client", "synchrotron-private"].iter().any(|n| line.contains(n));
+        } else if let Some(pss) = line.strip_prefix("Pss:").filter(|_| ours) {
+            kib += pss.trim().trim_end_matches(" kB").parse::<usize>().unwrap();
+        }
+    }
+    kib << 10
+}
+
+#[test]
+fn a_client_costs_little() {
+    let engine = Engine::start();
+    let mut child = copy_of_me("many", engine.path()).stdin(Stdio::piped()).spawn().unwrap();
+    let mut said = std::io::BufReader::new(child.stdout.take().unwrap());
+    let theirs = loop {
+        let mut line = String::new();
+        assert_ne!(std::io::BufRead::read_line(&mut said, &mut line).unwrap(), 0, "it died");
+        if let Some((_, bytes)) = line.split_once("touched ") {
+            break bytes.split(' ').next().unwrap().parse::<usize>().unwrap();
+        }
+    };
+    let each = (theirs + touched_bytes()) / MANY;
+    println!("{each} bytes of shared memory per client");
+    assert!(each > 4096 && each < 64 << 10, "{each}");
+    drop(child.stdin.take());
+    child.wait().unwrap();
 }
 
 fn is_root() -> bool {
@@ -129,59 +177,6 @@ fn a_private_client_sees_the_same_and_maps_nothing() {
     assert!(b.recv(Some(Duration::from_millis(20))).is_none(), "nothing of groups it is not in");
     let shown = engine.shown();
     assert_eq!((shown.counters.descriptors, shown.counters.resumed), (0, 0));
-}
-
-#[test]
-fn a_killed_client_leaves_nothing_behind() {
-    let engine = Engine::start();
-    let mut witness = connect(engine.path());
-    let group = witness.join(b"g").unwrap();
-    let open_files = || std::fs::read_dir("/proc/self/fd").unwrap().count();
-    let (mut expected, mut files) = (0_u64, 0);
-    for round in 0..40 {
-        let mut child = copy_of_me("flood", engine.path()).spawn().unwrap();
-        let (mut joined, mut left, mut foreign) = (false, false, 0);
-        witness.publish(&group, &expected.to_le_bytes()).unwrap();
-        let kill_after = round * 13 % 101;
-        while !left {
-            match witness.recv(LONG) {
-                Some(Event::Message(m)) if m.sender == witness_of(m.sender) => {
-                    foreign += 1;
-                    assert_eq!(m.bytes, [7; 300]);
-                }
-                Some(Event::Message(m)) => {
-                    assert_eq!(m.bytes, expected.to_le_bytes());
-                    expected += 1;
-                }
-                Some(Event::View(view)) => {
-                    joined |= view.joined.iter().any(|c| c.member.pid == child.id());
-                    left = view.left.iter().any(|c| c.member.pid == child.id());
-                }
-                other => panic!("{other:?}"),
-            }
-            if joined && foreign >= kill_after {
-                // Again and again until the view shows it: the first time counts.
-                let _ = child.kill();
-            }
-        }
-        child.wait().unwrap();
-        while witness.try_recv().is_some() {}
-        let shown = engine.until("its end", |s| s.sessions.len() == 1);
-        assert_eq!(shown.counters.evicted, 0, "{shown:?}");
-        engine.until("its slots", |s| s.small_free == 2048);
-        if round == 3 {
-            files = open_files();
-        } else if round > 3 {
-            // Threads of this process open files of their own for moments.
-            assert!(open_files() <= files + 3, "{} descriptors, were {files}", open_files());
-        }
-    }
-}
-
-/// The sender, if it is not this process.
-fn witness_of(sender: client::Member) -> client::Member {
-    let pid = if sender.pid == std::process::id() { 0 } else { sender.pid };
-    client::Member { pid, ..sender }
 }
 
 #[test]

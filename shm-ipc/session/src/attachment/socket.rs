@@ -180,7 +180,7 @@ impl Control {
 
     /// Reads what the engine has said without being asked: nothing, or why it ended the connection.
     pub(super) fn farewell(&mut self) -> Option<Cause> {
-        let mut buf = vec![0; ANSWER_BYTES_MAX];
+        let mut buf = [0; 64];
         loop {
             match recv(&self.fd, &mut buf, &mut Vec::new()) {
                 Ok(0) => return Some(Cause::Gone),
@@ -190,6 +190,8 @@ impl Control {
                     }
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return None,
+                // An answer to a question that was given up may well be longer than a refusal.
+                Err(e) if e.kind() == io::ErrorKind::InvalidData => {}
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return Some(Cause::Gone),
             }

@@ -12,14 +12,20 @@ use rustix::event::epoll;
 use super::Attachment;
 use super::socket::timespec;
 
+/// Key of the socket in the set.
+const SOCKET: u64 = 0;
+
+/// Key of the bell in the set.
+const BELL: u64 = 1;
+
 /// Socket and bell in one descriptor.
 pub(super) fn pair(socket: BorrowedFd<'_>, bell: &PollFd) -> Result<OwnedFd, ShmError> {
     let os = |step| move |e: rustix::io::Errno| ShmError::Os { step, source: e.into() };
     let set = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(os("make an epoll"))?;
     let flags = epoll::EventFlags::IN | epoll::EventFlags::RDHUP;
     let data = epoll::EventData::new_u64;
-    epoll::add(&set, socket, data(0), flags).map_err(os("watch the engine's socket"))?;
-    epoll::add(&set, bell, data(1), epoll::EventFlags::IN).map_err(os("watch the bell"))?;
+    epoll::add(&set, socket, data(SOCKET), flags).map_err(os("watch the engine's socket"))?;
+    epoll::add(&set, bell, data(BELL), epoll::EventFlags::IN).map_err(os("watch the bell"))?;
     Ok(set)
 }
 
@@ -52,20 +58,25 @@ impl Attachment {
         self.sleeper.prepare();
         let room = or_room.is_some_and(|bytes| self.submit.room().map_or(true, |r| r >= bytes));
         let idle = !room && (or_room.is_some() || !self.has_next()) && self.ended.is_none();
-        let mut rung = true;
-        if idle {
-            let timeout = timeout.map(timespec);
-            let mut events = [MaybeUninit::<epoll::Event>::uninit(); 2];
-            rung = match epoll::wait(&self.epoll, &mut events[..], timeout.as_ref()) {
-                Ok((ready, _)) => !ready.is_empty(),
-                Err(rustix::io::Errno::INTR) => true,
-                Err(e) => {
-                    self.disarm();
-                    return Err(e.into());
-                }
-            };
+        if !idle {
+            self.sleeper.cancel();
+            return Ok(true);
         }
-        self.disarm();
+        let timeout = timeout.map(timespec);
+        let mut events = [MaybeUninit::<epoll::Event>::uninit(); 2];
+        let outcome = match epoll::wait(&self.epoll, &mut events[..], timeout.as_ref()) {
+            Ok((ready, _)) => {
+                let socket = ready.iter().any(|event| event.data.u64() == SOCKET);
+                Ok((!ready.is_empty(), socket))
+            }
+            Err(rustix::io::Errno::INTR) => Ok((true, false)),
+            Err(e) => Err(e),
+        };
+        self.sleeper.cancel();
+        let (rung, socket) = outcome?;
+        if socket {
+            self.look_at_socket();
+        }
         Ok(rung)
     }
 }
