@@ -84,7 +84,7 @@ fn list(engine: &Engine, json: bool) -> anyhow::Result<()> {
     let text = client::status(&engine.socket)
         .with_context(|| format!("no answer from the engine at {}", engine.socket.display()))?;
     let status: Value = serde_json::from_str(&text).context("the engine's answer is not JSON")?;
-    let groups = status.get("groups").cloned().unwrap_or_else(|| json!([]));
+    let groups = status.pointer("/groups/list").cloned().unwrap_or_else(|| json!([]));
     if json {
         println!("{groups}");
         return Ok(());
