@@ -1,6 +1,9 @@
 //! What the tests of whole clusters share.
 #![allow(dead_code, reason = "every test binary uses its part")]
 
+pub(crate) mod attacker;
+pub(crate) mod shell;
+
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
