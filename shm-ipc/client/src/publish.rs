@@ -41,8 +41,8 @@ impl DerefMut for Loan<'_> {
 }
 
 impl Client {
-    /// Publishes a message (agreed delivery), waiting for room in the submit ring as long as it takes. Received
-    /// events stay where they are meanwhile.
+    /// Publishes a message (agreed delivery), waiting for room in the submit ring as long as it takes. What arrives
+    /// meanwhile is set aside in memory of this process (up to 32 MiB and one message) and received later.
     ///
     /// # Errors
     /// See [`PublishError`]; then nothing was published.
@@ -157,7 +157,11 @@ impl Client {
                     return Ok(());
                 }
                 Err(PublishError::Full) if may_wait => {
-                    self.wait(None, Some(record_bytes(len)));
+                    // What has arrived is taken out of the engine's way first: if everybody waited for room without
+                    // reading, nobody would ever get any.
+                    if !self.set_aside() {
+                        self.wait(None, Some(record_bytes(len)));
+                    }
                 }
                 Err(error) => return Err(error),
             }

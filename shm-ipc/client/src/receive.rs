@@ -141,19 +141,27 @@ impl Client {
         }
     }
 
+    /// Sets the next event aside, if there is one and not too much is set aside already; whether it did.
+    pub(crate) fn set_aside(&mut self) -> bool {
+        if self.inbox.kept_bytes > KEPT_BYTES_MAX / 2 {
+            return false;
+        }
+        match self.advance() {
+            // The end comes again at every look.
+            None | Some(Ready::Ended(_)) => false,
+            Some(ready) => {
+                if let Some(ready) = self.owned(ready) {
+                    self.inbox.kept_bytes += ready.bytes();
+                    self.inbox.kept.push_back(ready);
+                }
+                true
+            }
+        }
+    }
+
     /// Sets an event aside. False: there is no room for it, and it is gone.
     pub(crate) fn keep(&mut self, ready: Ready) -> bool {
-        let ready = match ready {
-            Ready::InPlace(range) => {
-                let body = self.attachment.item().map_or(&[][..], |item| item.body);
-                let bytes = body.get(range).unwrap_or_default().to_vec();
-                match &self.inbox.last {
-                    Some(run) => Ready::Owned(run.clone(), bytes),
-                    None => return true,
-                }
-            }
-            other => other,
-        };
+        let Some(ready) = self.owned(ready) else { return true };
         let bytes = ready.bytes();
         if self.inbox.kept_bytes + bytes > KEPT_BYTES_MAX {
             return false;
@@ -161,6 +169,14 @@ impl Client {
         self.inbox.kept_bytes += bytes;
         self.inbox.kept.push_back(ready);
         true
+    }
+
+    /// The event with its bytes in memory of ours. `None`: it was of no run, which cannot be.
+    fn owned(&mut self, ready: Ready) -> Option<Ready> {
+        let Ready::InPlace(range) = ready else { return Some(ready) };
+        let body = self.attachment.item().map_or(&[][..], |item| item.body);
+        let bytes = body.get(range).unwrap_or_default().to_vec();
+        self.inbox.last.as_ref().map(|run| Ready::Owned(run.clone(), bytes))
     }
 
     /// The next event from the session.
