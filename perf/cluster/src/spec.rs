@@ -39,7 +39,8 @@ pub struct Spec {
     pub extra: Vec<(String, String)>,
 }
 
-/// A running cluster in a directory of its own, removed with it.
+/// A running cluster in a directory of its own, removed with it (unless `SYNCHROTRON_KEEP` is set: then it stays for a
+/// post-mortem).
 pub struct Cluster {
     spec: Spec,
     namespaces: Option<Namespaces>,
@@ -53,7 +54,11 @@ impl Cluster {
     /// # Errors
     /// When files cannot be written or the namespaces cannot be made.
     pub fn prepare(spec: Spec) -> anyhow::Result<Self> {
-        let dir = tempfile::Builder::new().prefix("synchrotron-").tempdir()?;
+        let mut dir = tempfile::Builder::new().prefix("synchrotron-").tempdir()?;
+        if std::env::var_os("SYNCHROTRON_KEEP").is_some() {
+            dir.disable_cleanup(true);
+            eprintln!("logs, state and recorders stay in {}", dir.path().display());
+        }
         let namespaces = match spec.place {
             Place::Loopback { .. } => None,
             Place::Namespaces { mtu_bytes } => Some(Namespaces::create(spec.nodes, mtu_bytes)?),
@@ -125,12 +130,6 @@ impl Cluster {
     /// The cluster's directory.
     pub fn dir(&self) -> &Path {
         self.dir.path()
-    }
-
-    /// Keeps the directory (for a post-mortem) and returns where it is.
-    pub fn keep(mut self) -> PathBuf {
-        self.dir.disable_cleanup(true);
-        self.dir.path().to_owned()
     }
 
     fn config_file(&self, node: usize) -> PathBuf {
