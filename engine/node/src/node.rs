@@ -35,6 +35,17 @@ const CREDIT_LARGE_SHARE: u64 = 2 * COPY_OUT_SHARE as u64;
 /// Room made for outputs at the start. A visit gives at most a personal window of bursts.
 const OUTPUTS_CAPACITY: usize = 256;
 
+/// Where a data frame that came in a buffer is kept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Home {
+    /// Where it is.
+    Stay,
+    /// In a small slot if one is free.
+    SmallIfFree,
+    /// In a small slot or nowhere: the last large slots are for what comes next.
+    SmallOnly,
+}
+
 /// A node of the cluster. See the crate's documentation.
 pub struct Node {
     me: NodeId,
@@ -236,30 +247,36 @@ impl Node {
         self.counters.bytes_received += bytes.len() as u64;
         let large = bytes.region_offset() >= self.large_start;
         let scarce = self.pool.free(Class::Large) < self.large_scarce;
-        let copy_out = large && (scarce || bytes.len() <= self.copy_out_bytes_max);
+        let home = match large {
+            true if scarce => Home::SmallOnly,
+            true if bytes.len() <= self.copy_out_bytes_max => Home::SmallIfFree,
+            _ => Home::Stay,
+        };
         let segment_bytes = segment_bytes.max(1);
         while bytes.len() > segment_bytes {
             let datagram = bytes.split_to(segment_bytes);
-            self.datagram(now_ns, datagram, copy_out, clients);
+            self.datagram(now_ns, datagram, home, clients);
         }
         if !bytes.is_empty() {
-            self.datagram(now_ns, bytes, copy_out, clients);
+            self.datagram(now_ns, bytes, home, clients);
         }
     }
 
-    fn datagram(
-        &mut self,
-        now_ns: u64,
-        datagram: FrameMut,
-        copy_out: bool,
-        clients: &mut dyn Clients,
-    ) {
+    fn datagram(&mut self, now_ns: u64, datagram: FrameMut, home: Home, clients: &mut dyn Clients) {
         self.counters.datagrams_received += 1;
         let Some(opened) = self.link.open(now_ns, datagram) else { return };
         let mut body = opened.body;
         // Only data frames are kept; everything else gives its slot back at once.
-        if copy_out && Kind::of(&body) == Some(Kind::Data) {
-            body = self.copied_out(body);
+        if home != Home::Stay && Kind::of(&body) == Some(Kind::Data) {
+            match self.copied_out(&body) {
+                Some(small) => body = small,
+                None if home == Home::SmallIfFree => {}
+                None => {
+                    // Lost like on the way here; it is asked for again when slots are free.
+                    self.counters.frames_without_slot += 1;
+                    return;
+                }
+            }
         }
         let source = &mut self.groups.source(clients);
         self.totem.receive(now_ns, opened.from, body.freeze(), source);
@@ -267,15 +284,15 @@ impl Node {
     }
 
     /// The same bytes in a small slot, if they fit and one is free.
-    fn copied_out(&mut self, body: FrameMut) -> FrameMut {
+    fn copied_out(&mut self, body: &[u8]) -> Option<FrameMut> {
         if body.len() > self.pool.slot_bytes(Class::Small) {
-            return body;
+            return None;
         }
-        let Some(mut small) = self.pool.alloc(Class::Small) else { return body };
+        let mut small = self.pool.alloc(Class::Small)?;
         small.truncate(body.len());
-        small.copy_from_slice(&body);
+        small.copy_from_slice(body);
         self.counters.frames_copied_out += 1;
-        small
+        Some(small)
     }
 
     /// Carries what the layers say to each other until none has anything to say.

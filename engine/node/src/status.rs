@@ -20,6 +20,8 @@ wire::counters! {
         pub bytes_received: u64,
         /// Data frames copied out of a large slot so that they do not pin it.
         pub frames_copied_out: u64,
+        /// Data frames dropped because large slots were scarce and no small one was free.
+        pub frames_without_slot: u64,
         /// Buffers given out for sending.
         pub bursts_sent: u64,
         /// Datagrams in them.

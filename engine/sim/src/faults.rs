@@ -4,6 +4,7 @@ use frame::Class;
 use node::Input;
 
 use crate::history::{End, LifeId};
+use crate::host::Doom;
 use crate::scenario::{MS, NetworkFaults};
 use crate::world::{Event, World};
 
@@ -100,8 +101,34 @@ impl World {
         self.say(|| format!("n{} pauses until {} ms", host + 1, until / MS));
     }
 
+    /// A node dies, or the network falls apart, in the middle of a multicast.
+    pub(crate) fn meet_doom(&mut self, host: usize, doom: Doom) {
+        self.hosts[host].doom = None;
+        match doom {
+            Doom::Partition => self.partition(),
+            Doom::Crash => {
+                self.hosts[host].dying = true;
+                self.say(|| format!("n{} dies while sending", host + 1));
+            }
+        }
+    }
+
+    /// Who is to die in the middle of a multicast that may never come is spared at healing.
+    fn plan_doom(&mut self) -> bool {
+        if !self.fault_rng.chance(400_000) {
+            return false;
+        }
+        let Some((host, _)) = self.any_live() else { return false };
+        let crash = self.fault_rng.chance(500_000);
+        self.hosts[host].doom = Some(if crash { Doom::Crash } else { Doom::Partition });
+        true
+    }
+
     /// A node is killed, sometimes a third of them at once.
     fn crash(&mut self) {
+        if self.plan_doom() {
+            return;
+        }
         let many = self.fault_rng.chance(100_000);
         let count = if many { self.hosts.len().div_ceil(3) } else { 1 };
         for _ in 0..count {
@@ -183,6 +210,7 @@ impl World {
         for host in 0..self.hosts.len() {
             self.hosts[host].paused_until = self.now_ns;
             self.hosts[host].answers = true;
+            self.hosts[host].doom = None;
             self.hosts[host].turn_ns = None;
             match self.life_of(host) {
                 Some(life) => {

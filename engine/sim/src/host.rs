@@ -30,12 +30,26 @@ pub(crate) struct Host {
     pub(crate) running: Option<Running>,
     /// Stopped until then.
     pub(crate) paused_until: u64,
+    /// What becomes of it in the middle of its next multicast of data.
+    pub(crate) doom: Option<Doom>,
+    /// It has sent its last datagram and is killed as soon as the call returns.
+    pub(crate) dying: bool,
     /// Whether the machine answers when nobody listens.
     pub(crate) answers: bool,
     /// When the next turn of the loop is due.
     pub(crate) turn_ns: Option<u64>,
     /// The loop is busy until then.
     pub(crate) busy_until: u64,
+}
+
+/// What happens in the middle of a multicast, when some have got it and others have not: the hardest moment
+/// for those who have to agree on what was delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Doom {
+    /// The sender dies.
+    Crash,
+    /// The network falls apart.
+    Partition,
 }
 
 /// A node that runs, and the programs around it.

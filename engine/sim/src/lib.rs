@@ -32,4 +32,4 @@ pub use run::{Outcome, run};
 pub use scenario::{FaultWeights, LIVENESS_NS, Load, NetworkFaults, Scenario};
 pub use tamper::Tamper;
 pub use tracer::Tracer;
-pub use world::Spoil;
+pub use world::{Counts, Spoil};

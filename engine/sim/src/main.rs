@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use synchrotron_sim::{Outcome, Scenario, Spoil, Tracer};
+use synchrotron_sim::{Counts, Outcome, Scenario, Spoil, Tracer};
 
 /// Exit code when a safety promise was broken.
 const EXIT_SAFETY: u8 = 1;
@@ -43,6 +43,9 @@ struct Args {
     /// Prints every event of every seed, one line each.
     #[arg(long)]
     trace: bool,
+    /// Prints at the end what the nodes counted, all seeds together.
+    #[arg(long)]
+    counters: bool,
     /// Goes on after the first failing seed.
     #[arg(long)]
     keep_going: bool,
@@ -63,6 +66,7 @@ struct Summary {
     delivered: u64,
     configurations: u64,
     recovery_ns: u64,
+    counters: Counts,
 }
 
 #[derive(Default)]
@@ -76,6 +80,7 @@ struct Totals {
     delivered: u64,
     configurations: u64,
     slowest_recovery_ns: u64,
+    counters: Counts,
 }
 
 fn main() -> ExitCode {
@@ -110,6 +115,11 @@ fn main() -> ExitCode {
         }
     });
     bar.finish_and_clear();
+    if args.counters {
+        for ((layer, name), value) in &totals.counters {
+            println!("{layer:>6} {name:<32} {value}");
+        }
+    }
     summary(&args, &totals, started);
     ExitCode::from(match &totals {
         t if t.crashed > 0 => EXIT_CRASH,
@@ -149,6 +159,7 @@ fn keep(outcome: &Outcome) -> Summary {
         delivered: outcome.delivered,
         configurations: outcome.configurations,
         recovery_ns: outcome.recovery_ns,
+        counters: outcome.counters.clone(),
     }
 }
 
@@ -161,6 +172,9 @@ fn note(totals: &mut Totals, args: &Args, seed: u64, verdict: &Verdict, bar: &Pr
             totals.delivered += s.delivered;
             totals.configurations += s.configurations;
             totals.slowest_recovery_ns = totals.slowest_recovery_ns.max(s.recovery_ns);
+            for (key, value) in &s.counters {
+                *totals.counters.entry(*key).or_default() += value;
+            }
             if s.findings.is_empty() {
                 return false;
             }

@@ -8,7 +8,7 @@ use crate::history::{GroupId, History, LifeId, SlotAccount};
 use crate::host::Running;
 use crate::scenario::{LIVENESS_NS, MS, Scenario};
 use crate::tracer::Tracer;
-use crate::world::{Event, Spoil, World};
+use crate::world::{Counts, Event, Spoil, World};
 
 /// How often the world looks whether all is well after healing.
 const LOOK_NS: u64 = 5 * MS;
@@ -34,6 +34,8 @@ pub struct Outcome {
     pub configurations: u64,
     /// Virtual time from healing until all was well.
     pub recovery_ns: u64,
+    /// What the nodes counted, all lives together: shows what a run has put them through.
+    pub counters: Counts,
     /// What was seen, for tests.
     pub history: History,
 }
@@ -83,6 +85,7 @@ pub fn run(scenario: Scenario, tracer: Tracer, spoil: Spoil) -> Outcome {
         delivered: count(|w| matches!(w, crate::history::What::Delivered(_))) as u64,
         configurations: count(|w| matches!(w, crate::history::What::Regular { .. })) as u64,
         recovery_ns,
+        counters: world.counters,
         history: world.history,
     }
 }

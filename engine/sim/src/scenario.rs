@@ -183,6 +183,10 @@ impl Scenario {
         if let Some(loss_ppm) = bad_loss_ppm {
             scenario.network.loss_ppm = loss_ppm;
         }
+        if extra.chance(120_000) {
+            scenario.load.step_ns = crowd * MS;
+            scenario.load.large_ppm = 300_000;
+        }
         scenario
     }
 }

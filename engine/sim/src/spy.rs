@@ -16,6 +16,15 @@ pub(crate) fn safe_frame(datagram: &[u8]) -> Option<(RingId, u64)> {
     safe_in(datagram.get(LINK_HEADER_BYTES..end)?)
 }
 
+/// Whether a datagram in the clear holds a numbered frame.
+pub(crate) fn is_data(datagram: &[u8]) -> bool {
+    let body = LinkHeader::parse(datagram)
+        .ok()
+        .filter(|h| !h.sealed)
+        .and(datagram.get(LINK_HEADER_BYTES..));
+    body.is_some_and(|body| Kind::of(body) == Some(Kind::Data))
+}
+
 fn safe_in(frame: &[u8]) -> Option<(RingId, u64)> {
     let header = DataHeader::parse(frame).ok()?;
     if header.flags & FLAG_RECOVERED != 0 {

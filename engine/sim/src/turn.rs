@@ -164,6 +164,12 @@ impl World {
         while let Some(r) = self.running(host, life)
             && let Some(output) = r.node.poll_output()
         {
+            if self.hosts[host].dying {
+                drop(output);
+                self.kill(host, End::Crash);
+                self.plan_restart(host);
+                return;
+            }
             match output {
                 Output::Send { to, lane, bytes, segment_bytes } => {
                     self.send(host, life, to, lane, &bytes, segment_bytes);
@@ -178,6 +184,10 @@ impl World {
                     return;
                 }
             }
+        }
+        if self.hosts[host].dying {
+            self.kill(host, End::Crash);
+            self.plan_restart(host);
         }
     }
 
@@ -203,8 +213,15 @@ impl World {
         });
         match to {
             Dest::All => {
+                let doom =
+                    self.hosts[host].doom.filter(|_| lane == Lane::Data && spy::is_data(bytes));
                 for other in (0..self.hosts.len()).filter(|o| *o != host) {
-                    self.carry(host, other, lane, false, &burst);
+                    if doom.is_none() || self.fault_rng.chance(500_000) {
+                        self.carry(host, other, lane, false, &burst);
+                    }
+                }
+                if let Some(doom) = doom {
+                    self.meet_doom(host, doom);
                 }
             }
             Dest::Node(node) => {

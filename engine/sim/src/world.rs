@@ -105,7 +105,12 @@ pub(crate) struct World {
     pub(crate) fresh_ring: Option<RingId>,
     pub(crate) arrivals: Vec<Arrival>,
     pub(crate) events: u64,
+    /// What the nodes counted, all lives together.
+    pub(crate) counters: Counts,
 }
+
+/// Sums of counters by layer and name.
+pub type Counts = BTreeMap<(&'static str, &'static str), u64>;
 
 impl World {
     pub(crate) fn new(scenario: Scenario, tracer: Tracer, spoil: Spoil) -> Self {
@@ -141,6 +146,7 @@ impl World {
             fresh_ring: None,
             arrivals: Vec::new(),
             events: 0,
+            counters: Counts::new(),
         }
     }
 
@@ -345,10 +351,29 @@ impl World {
         host.turn_ns = None;
         host.busy_until = 0;
         host.paused_until = 0;
+        host.doom = None;
+        host.dying = false;
+    }
+
+    /// Adds a node's counters to the run's.
+    fn count(&mut self, node: &Node) {
+        let c = node.counters();
+        let all = [
+            ("node", c.node.fields().collect::<Vec<_>>()),
+            ("link", c.link.fields().collect()),
+            ("totem", c.totem.fields().collect()),
+            ("groups", c.groups.fields().collect()),
+        ];
+        for (layer, fields) in all {
+            for (name, value) in fields {
+                *self.counters.entry((layer, name)).or_default() += value;
+            }
+        }
     }
 
     /// Drops a node and everything around it and counts what is left in its pool.
     pub(crate) fn close_life(&mut self, gone: Running) -> u64 {
+        self.count(&gone.node);
         let Running {
             pool, life, node, recorder, readers, hog, processes, controls, tamperer, ..
         } = gone;
@@ -379,6 +404,8 @@ fn host(id: NodeId, scenario: &Scenario, rng: &mut Rng) -> Host {
         sockets: Sockets::new(scenario.socket_bytes),
         running: None,
         paused_until: 0,
+        doom: None,
+        dying: false,
         answers: true,
         turn_ns: None,
         busy_until: 0,
