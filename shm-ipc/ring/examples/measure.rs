@@ -20,6 +20,8 @@ const HOPS: usize = 4_000;
 const RUNS: usize = 9;
 
 fn main() {
+    cost("spsc, one 56-byte record pushed, published, read and released", MESSAGES, spsc_cost);
+    cost("broadcast, one descriptor pushed, leased, read and released in 64s", MESSAGES, ring_cost);
     for batch in [1, 16, 64] {
         rate(&format!("spsc, 64-byte records, publish per {batch}"), || spsc_rate(batch));
     }
@@ -32,6 +34,53 @@ fn main() {
     hop("futex bell", || bell_hop_ns(false));
     hop("descriptor bell", || bell_hop_ns(true));
     hop("bare eventfd", eventfd_hop_ns);
+}
+
+/// Processor time of one thread that does both sides, so that other load does not count.
+fn cost(name: &str, count: u32, work: impl Fn(u32)) {
+    let now = || {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
+    };
+    let runs = runs(|| {
+        let start = now();
+        work(count);
+        (now() - start) / f64::from(count)
+    });
+    println!("{name}: {:.1} ns of one processor (best {:.1})", runs[RUNS / 2], runs[0]);
+}
+
+fn spsc_cost(count: u32) {
+    let (mut producer, mut consumer) = spsc::pair(64 << 10).expect("memory");
+    let mut first = [0; 8];
+    for _ in 0..count {
+        producer.push(0, &[7; 56]).expect("room");
+        producer.publish();
+        let record = consumer.peek().expect("ours").expect("published");
+        consumer.copy_payload(&record, 0, &mut first);
+        consumer.consume(&record);
+        consumer.release();
+    }
+    assert_eq!(first, [7; 8]);
+}
+
+fn ring_cost(count: u32) {
+    let memory = broadcast::Memory::create("measure", 1024, 256).expect("memory").0;
+    let mut producer = broadcast::Producer::new(&memory).expect("ours");
+    let cursor = broadcast::Cursor::heap();
+    producer.add_reader(&cursor, None);
+    let mut reader = broadcast::Reader::new(&memory, &cursor);
+    for _ in 0..count / 64 {
+        for index in 0..64 {
+            producer.push(&[index; 7]).expect("room");
+        }
+        producer.publish();
+        let Lease::Range(range) = reader.lease(64) else { panic!("published") };
+        for index in range.clone() {
+            assert_eq!(reader.read(index).map(|words| words[6]), Some(index % 64));
+        }
+        reader.release(range.end);
+    }
 }
 
 fn runs(mut measure: impl FnMut() -> f64) -> Vec<f64> {

@@ -160,8 +160,10 @@ impl World {
         prop_assert_eq!(ended, seat.leased.is_empty(), "{:?} {:?}", held, &seat.leased);
         // An orderly reader lets go of what it held before it comes back.
         seat.reader.release(seat.leased.end);
-        let at = self.producer.resume(seat.id).unwrap();
-        seat.reader.resume(at);
+        let back = self.producer.resume(seat.id).unwrap();
+        let at = back.index;
+        prop_assert_eq!(at, self.producer.next());
+        seat.reader.resume(back);
         seat.leased = at..at;
         (seat.needs, seat.expected, seat.diverted) = (at, at, None);
         Ok(())

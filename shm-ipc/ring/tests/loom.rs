@@ -269,8 +269,8 @@ fn a_reader_comes_back_to_the_ring() {
         let producing = thread::spawn(move || {
             producer.push(&descriptor(1, 1)).unwrap();
             producer.publish();
-            let at = producer.resume(id).unwrap();
-            other.push(at as u32, &[]).unwrap();
+            let back = producer.resume(id).unwrap();
+            other.push(back.index as u32, &back.epoch.to_le_bytes()).unwrap();
             other.publish();
             producer.push(&descriptor(2, 2)).unwrap();
             producer.publish();
@@ -283,7 +283,8 @@ fn a_reader_comes_back_to_the_ring() {
             }
         };
         assert_eq!(at, 2);
-        reader.resume(at);
+        let epoch = u64::from_le_bytes(payload[..].try_into().unwrap());
+        reader.resume(broadcast::Return { index: at, epoch });
         let range = loop {
             match reader.lease(9) {
                 broadcast::Lease::Range(range) => break range,
@@ -294,6 +295,40 @@ fn a_reader_comes_back_to_the_ring() {
         assert_eq!(range, 2..3);
         assert_eq!(reader.read(2).map(|words| words[1]), Some(2));
         producing.join().unwrap();
+    });
+}
+
+/// Diverted and brought back while the reader looked elsewhere: it must not go on in the ring where it was, since
+/// the producer holds nothing for it there any more.
+#[test]
+fn a_reader_notices_a_diversion_that_is_over_already() {
+    check(|| {
+        let memory = broadcast::Memory::heap(4, 4).unwrap();
+        let mut producer = broadcast::Producer::new(&memory).unwrap();
+        let cursor = broadcast::Cursor::heap();
+        let (id, _) = producer.add_reader(&cursor, None);
+        let mut reader = broadcast::Reader::new(&memory, &cursor);
+        let payloads = Payloads::new(1);
+        payloads.write(0, 0);
+        producer.push(&descriptor(0, 0)).unwrap();
+        producer.publish();
+        let reading = {
+            let payloads = payloads.clone();
+            thread::spawn(move || match reader.lease(1) {
+                broadcast::Lease::Range(range) => {
+                    assert_eq!((range, payloads.read(0)), (0..1, 0));
+                    reader.release(1);
+                }
+                broadcast::Lease::Moved { from } => assert_eq!(from, 0),
+                other => panic!("unexpected {other:?}"),
+            })
+        };
+        let held = producer.divert(id).unwrap();
+        producer.resume(id).unwrap();
+        if producer.lease_ended(id, &held) {
+            payloads.write(0, u64::MAX);
+        }
+        reading.join().unwrap();
     });
 }
 

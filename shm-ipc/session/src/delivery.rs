@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use frame::Frame;
-use ring::broadcast::{Cursor, Held, Memory, Producer, ReaderId, State};
+use ring::broadcast::{Cursor, Held, Memory, Producer, ReaderId, Return, State};
 use ring::shm::{Segment, ShmError};
 
 use crate::descriptor::Descriptor;
@@ -96,8 +96,8 @@ impl DeliveryRing {
         self.producer.lease_ended(reader, held)
     }
 
-    /// Puts a reader back, at the position returned.
-    pub(crate) fn resume(&mut self, reader: ReaderId) -> Option<u64> {
+    /// Puts a reader back, at the place returned.
+    pub(crate) fn resume(&mut self, reader: ReaderId) -> Option<Return> {
         self.producer.resume(reader)
     }
 

@@ -46,7 +46,7 @@ pub enum Kind {
     NotSent = 6,
     /// Body: a configuration of the ring (node ids, `u32` each); `count` is 1 for a transitional one.
     Configuration = 7,
-    /// Private ring only: go on in the delivery ring at position `seq`, epoch `position`.
+    /// Private ring only: go on in the delivery ring at index `seq`, epoch `ring_seq`.
     Resume = 8,
     /// Private ring only: the session is over; `count` is the cause.
     Evicted = 9,

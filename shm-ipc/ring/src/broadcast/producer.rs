@@ -3,7 +3,7 @@
 use crate::Corrupt;
 use crate::bell::{Ringer, full_fence};
 use crate::broadcast::seat::Seat;
-use crate::broadcast::{Cursor, Descriptor, Held, Memory, ReaderId, State};
+use crate::broadcast::{Cursor, Descriptor, Held, Memory, ReaderId, Return, State};
 use crate::shm::ShmError;
 use crate::sync::Ordering;
 
@@ -182,12 +182,11 @@ impl Producer {
         }
     }
 
-    /// Brings a diverted reader back. Everything below the index returned has gone to it the other way;
-    /// everything from it on comes through the ring. The reader is to be told that index.
-    pub fn resume(&mut self, id: ReaderId) -> Option<u64> {
+    /// Brings a diverted reader back; `None`: it is unknown. What is returned is to be told to the reader at the end of the other
+    /// stream.
+    pub fn resume(&mut self, id: ReaderId) -> Option<Return> {
         let next = self.next;
-        self.seat(id)?.resume(next);
-        Some(next)
+        Some(self.seat(id)?.resume(next))
     }
 
     /// Tells a reader that it is out, and why (not zero), and wakes it. Returns what it may still be reading in place; how

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::broadcast::{Cursor, Descriptor, Memory};
+use crate::broadcast::{Cursor, Descriptor, Memory, Return};
 use crate::sync::{Ordering, fence};
 
 /// What [`Reader::lease`] gives.
@@ -33,6 +33,8 @@ pub struct Reader {
     released: u64,
     /// Where it came back to the ring last.
     resumed: u64,
+    /// Value of the `switch` word under which it reads from the ring.
+    epoch: u64,
     /// The producer's head when last looked at.
     head: u64,
     moved: bool,
@@ -48,6 +50,7 @@ impl Reader {
             position: start,
             released: start,
             resumed: start,
+            epoch: 0,
             head: start,
             moved: false,
         }
@@ -85,10 +88,10 @@ impl Reader {
         if let Some(evicted) = self.evicted() {
             return evicted;
         }
-        let switch = lines.producer.switch.load(Ordering::Acquire);
-        if switch != 0 && switch - 1 < end.max(self.position + 1) {
-            // Back to what was held before. `switch - 1` is never above the position of a reader that
-            // keeps the rules: the producer takes an index that was not released.
+        if lines.producer.switch.load(Ordering::Acquire) != self.epoch {
+            // Back to what was held before. The other stream starts at or below this position: the
+            // producer takes an index that was not released. Any change counts, also one that led back
+            // to the ring at another place: where that is comes by the other stream.
             lines.reader.acquired.store(self.position, Ordering::Release);
             self.moved = true;
             return Lease::Moved { from: self.position };
@@ -123,8 +126,11 @@ impl Reader {
         }
     }
 
-    /// Reads from the ring again, from `index` on: the one that [`crate::broadcast::Producer::resume`] gave.
-    pub fn resume(&mut self, index: u64) {
+    /// Reads from the ring again, as the other stream says. If the producer has diverted the stream again since, the next lease
+    /// says [`Lease::Moved`], and the other stream goes on.
+    pub fn resume(&mut self, at: Return) {
+        let index = at.index;
+        self.epoch = at.epoch;
         let holds_nothing = self.released == self.position;
         self.position = index;
         self.resumed = index;

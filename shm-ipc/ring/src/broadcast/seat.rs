@@ -21,6 +21,16 @@ pub struct Held {
     pub until: u64,
 }
 
+/// Where a diverted reader comes back to the ring. The application tells it to the reader at the end of the other
+/// stream, for [`crate::broadcast::Reader::resume`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Return {
+    /// Everything below went the other way, everything from it on comes through the ring.
+    pub index: u64,
+    /// Which return this is: a reader that was diverted again, or several times, can tell.
+    pub epoch: u64,
+}
+
 /// How a reader stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
@@ -47,7 +57,8 @@ pub(super) struct Seat {
     released: u64,
     /// Where it read from the ring first, or again: it needs nothing below.
     floor: u64,
-    diverted: bool,
+    /// Value of the `switch` word; odd while diverted.
+    epoch: u64,
     evicted: bool,
     corrupt: Option<Corrupt>,
 }
@@ -72,7 +83,7 @@ impl Seat {
             generation,
             released: start,
             floor: start,
-            diverted: false,
+            epoch: 0,
             evicted: false,
             corrupt: None,
         }
@@ -81,7 +92,7 @@ impl Seat {
     /// First index it may still need from the ring, or `None` if it holds nothing back. `next`: index after the last one
     /// pushed.
     pub(super) fn needs(&mut self, next: u64) -> Option<u64> {
-        if self.corrupt.is_some() || self.diverted || self.evicted {
+        if self.corrupt.is_some() || self.is_diverted() || self.evicted {
             return None;
         }
         self.look(next).ok()?;
@@ -93,9 +104,13 @@ impl Seat {
         match self.corrupt {
             Some(corrupt) => State::Corrupt(corrupt),
             None if self.evicted => State::Evicted,
-            None if self.diverted => State::Diverted,
+            None if self.is_diverted() => State::Diverted,
             None => State::Reading { lag: next - self.known() },
         }
+    }
+
+    fn is_diverted(&self) -> bool {
+        !self.epoch.is_multiple_of(2)
     }
 
     fn known(&self) -> u64 {
@@ -132,8 +147,8 @@ impl Seat {
     pub(super) fn divert(&mut self, next: u64, lease_max: u64) -> Result<Held, Corrupt> {
         self.look(next)?;
         let from = self.known();
-        self.cursor.lines.producer.switch.store(from + 1, Ordering::Relaxed);
-        self.diverted = true;
+        self.epoch |= 1;
+        self.cursor.lines.producer.switch.store(self.epoch, Ordering::Relaxed);
         // Flag and check: the switch before this fence, the reader's lease after.
         fence(Ordering::SeqCst);
         let held = self.held(next, lease_max)?;
@@ -148,13 +163,16 @@ impl Seat {
         Ok(held.from == held.until || released >= held.until || released >= acquired)
     }
 
-    /// Back to the ring, at `at`.
-    pub(super) fn resume(&mut self, at: u64) {
-        self.floor = at;
-        self.diverted = false;
-        // Release is not needed for the reader's sake: it looks only after the application's other
-        // stream has told it so; but it costs nothing and keeps that reasoning local.
-        self.cursor.lines.producer.switch.store(0, Ordering::Release);
+    /// Back to the ring, at `index`. Nothing changes for one that is there.
+    pub(super) fn resume(&mut self, index: u64) -> Return {
+        if self.is_diverted() {
+            self.floor = index;
+            self.epoch += 1;
+            // Relaxed would do: the reader compares it with the value that the application brings, and
+            // bringing it orders this store before.
+            self.cursor.lines.producer.switch.store(self.epoch, Ordering::Release);
+        }
+        Return { index: self.floor, epoch: self.epoch }
     }
 
     /// Tells the reader that it is out, and says what it may still be reading.

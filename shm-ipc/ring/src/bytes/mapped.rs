@@ -69,7 +69,6 @@ impl Bytes {
         // SAFETY: as in `copy_out`; the range is unpublished, so only a peer that breaks the rules
         // touches it, and nothing here depends on what it reads back.
         unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), to, from.len()) };
-        fence_off(to);
     }
 
     /// The address of `len` bytes, contiguous.

@@ -221,8 +221,10 @@ impl<'a> Loan<'a> {
         let Self { producer, tag, len } = self;
         let end = producer.next + record_bytes(len) as u64;
         let padding = len.next_multiple_of(ALIGN) - len;
-        // What the ring held before must not travel on in the padding.
-        producer.data.copy_in(end - padding as u64, &[0; ALIGN][..padding]);
+        if padding > 0 {
+            // What the ring held before must not travel on in the padding.
+            producer.data.copy_in(end - padding as u64, &[0; ALIGN][..padding]);
+        }
         producer.data.store(producer.next, header(len as u32, tag));
         producer.next = end;
         producer

@@ -1,6 +1,6 @@
 //! Reading items: from the private ring, or from the delivery ring and the region, as the engine directs.
 
-use ring::broadcast::Lease;
+use ring::broadcast::{Lease, Return};
 use zerocopy::FromBytes;
 
 use super::{Attachment, Reading, Source};
@@ -149,7 +149,8 @@ impl Attachment {
         let read_already = mark != 0 && mark <= self.next;
         self.next = self.next.max(mark);
         match descriptor.kind() {
-            Some(Kind::Resume) => self.resume(descriptor.seq.get()),
+            Some(Kind::Resume) => self
+                .resume(Return { index: descriptor.seq.get(), epoch: descriptor.ring_seq.get() }),
             Some(Kind::Evicted) => {
                 let cause = Cause::from_code(descriptor.count.get()).unwrap_or(Cause::Protocol);
                 self.ended = Some(cause);
@@ -164,13 +165,13 @@ impl Attachment {
     }
 
     /// The engine sends us to the delivery ring.
-    fn resume(&mut self, position: u64) {
+    fn resume(&mut self, back: Return) {
         let Some((memory, cursor)) = &self.delivery else { return };
         let new = || ring::broadcast::Reader::new(memory, cursor);
         let reader = self.reader.get_or_insert_with(new);
-        reader.resume(position);
-        self.lease = position..position;
-        self.next = position;
+        reader.resume(back);
+        self.lease = back.index..back.index;
+        self.next = back.index;
         self.source = Source::Delivery;
     }
 

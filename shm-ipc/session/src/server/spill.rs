@@ -85,13 +85,17 @@ impl Server {
         if !session.seat.has_caught_up()? {
             return Ok(());
         }
+        let Some(back) = self.ring.resume(reader) else { return Ok(()) };
         let mut item = Descriptor::new(Kind::Resume);
-        item.seq = self.ring.head().into();
-        if session.seat.push(&item, &[])? && self.ring.resume(reader).is_some() {
-            session.shared = true;
-            session.touched = true;
-            self.counters.resumed += 1;
+        item.seq = back.index.into();
+        item.ring_seq = back.epoch.into();
+        if !session.seat.push(&item, &[])? {
+            // Who has caught up has room: its index went back.
+            return Err(Broken);
         }
+        session.shared = true;
+        session.touched = true;
+        self.counters.resumed += 1;
         Ok(())
     }
 
