@@ -83,7 +83,7 @@ pub(crate) fn start(plan: Arc<Plan>, channel: Arc<Channel>) -> Result<(Hot, Star
     let node = Node::new(node_config(&plan, &transport), pool.clone(), now_ns)
         .map_err(|error| Failure::new(Exit::Config, error))?;
     let (server, acceptor) = session::open(session_config(&plan), pool.clone(), region_fd)
-        .map_err(|error| Failure::new(Exit::Files, error))?;
+        .map_err(|error| not_served(&error))?;
     for (fd, key) in [(channel.hot_bell(), KEY_CONTROL), (server.bell(), KEY_PROGRAMS)] {
         transport.watch(fd, key).map_err(|error| system(&error))?;
     }
@@ -307,6 +307,17 @@ fn session_config(plan: &Plan) -> session::Config {
         backlog_bytes_total_max: ipc.spill_bytes_total,
         lease_ns: ipc.lease_ns,
         ..session::Config::new(&ipc.socket)
+    }
+}
+
+/// Why programs cannot be served, with whose fault it is.
+fn not_served(error: &session::OpenError) -> Failure {
+    match error {
+        session::OpenError::Memory(_) => Failure::new(Exit::System, error),
+        session::OpenError::Socket { .. } => {
+            let hint = "ipc.socket must lie in a directory that is there and that the engine's user may write to";
+            Failure::new(Exit::Files, format!("{error}; {hint}"))
+        }
     }
 }
 
