@@ -241,7 +241,7 @@ impl World {
     /// Sends a fresh message from every node once all are in one view of the fresh group and one ring,
     /// and again should the ring change.
     pub(crate) fn send_fresh(&mut self, ring: RingId) {
-        let live = self.live();
+        let live = self.fellows();
         let nodes: Vec<NodeId> = live.iter().map(|h| self.hosts[*h].id).collect();
         let ready = live.iter().filter_map(|h| self.hosts[*h].running.as_ref()).all(|r| {
             r.synced == Some(ring)

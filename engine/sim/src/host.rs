@@ -30,6 +30,8 @@ pub(crate) struct Host {
     pub(crate) running: Option<Running>,
     /// Stopped until then.
     pub(crate) paused_until: u64,
+    /// The number of the cluster's key it was given.
+    pub(crate) key_epoch: u8,
     /// What becomes of it in the middle of its next multicast of data.
     pub(crate) doom: Option<Doom>,
     /// It has sent its last datagram and is killed as soon as the call returns.

@@ -57,6 +57,7 @@ pub fn run(scenario: Scenario, tracer: Tracer, spoil: Spoil) -> Outcome {
     }
     let first = 5 * MS + world.fault_rng.around(world.scenario.fault_ns);
     world.schedule(first, Event::Fault);
+    world.plan_new_key();
     world.run_until(chaos_ns);
     world.heal();
     let bound = world.now_ns + LIVENESS_NS;
@@ -91,9 +92,20 @@ pub fn run(scenario: Scenario, tracer: Tracer, spoil: Spoil) -> Outcome {
 }
 
 impl World {
+    /// The cluster's key is replaced on one node after the other, some time apart.
+    fn plan_new_key(&mut self) {
+        let (Some(start), true) = (self.scenario.new_key_ns, self.scenario.encrypted) else {
+            return;
+        };
+        for host in 0..self.hosts.len() {
+            let at_ns = start + self.fault_rng.below(200 * MS);
+            self.schedule(at_ns, Event::NewKey { host });
+        }
+    }
+
     /// What is not well yet.
     fn missing(&mut self) -> Vec<String> {
-        let live = self.live();
+        let live = self.fellows();
         if live.is_empty() {
             return Vec::new();
         }

@@ -91,6 +91,15 @@ pub struct Load {
     pub queue_bytes_max: u64,
 }
 
+/// A node that was not given the configuration of the others.
+#[derive(Clone, Copy, Debug)]
+pub struct Stale {
+    /// Which host.
+    pub host: usize,
+    /// An older version of it; else one of the same version with other contents.
+    pub older: bool,
+}
+
 /// A run.
 #[derive(Clone, Debug)]
 pub struct Scenario {
@@ -134,6 +143,10 @@ pub struct Scenario {
     pub token_timeout_max_us: u64,
     /// Frames of a ring's window.
     pub window_frames: usize,
+    /// A node with another configuration than the rest, which must stay out and disturb nobody.
+    pub stale: Option<Stale>,
+    /// When the cluster's key is replaced, node by node, if datagrams are encrypted.
+    pub new_key_ns: Option<u64>,
 }
 
 /// Virtual time after healing within which everything has to be well again. Probing, back-off and
@@ -179,6 +192,8 @@ impl Scenario {
             token_timeout_min_us: *rng.pick(&[10_000, 20_000, 50_000]),
             token_timeout_max_us: *rng.pick(&[200_000, 300_000]),
             window_frames: *rng.pick(&[256, 1024, 1024]),
+            stale: None,
+            new_key_ns: None,
         };
         if let Some(loss_ppm) = bad_loss_ppm {
             scenario.network.loss_ppm = loss_ppm;
@@ -186,6 +201,13 @@ impl Scenario {
         if extra.chance(120_000) {
             scenario.load.step_ns = crowd * MS;
             scenario.load.large_ppm = 300_000;
+        }
+        if nodes > 2 && extra.chance(60_000) {
+            let host = extra.below(nodes.into()) as usize;
+            scenario.stale = Some(Stale { host, older: extra.chance(500_000) });
+        }
+        if extra.chance(500_000) {
+            scenario.new_key_ns = Some(extra.below(chaos_ns));
         }
         scenario
     }

@@ -49,6 +49,8 @@ pub(crate) enum Event {
     Clients { host: usize, life: LifeId },
     /// The next fault is due.
     Fault,
+    /// A node is given the cluster's next key.
+    NewKey { host: usize },
     /// A storm ends.
     Calm,
     /// Slots that were held by something else are free again.
@@ -190,6 +192,7 @@ impl World {
             }
             Event::Clients { host, life } => self.clients_step(host, life),
             Event::Fault => self.fault(),
+            Event::NewKey { host } => self.new_key(host),
             Event::Calm => self.network.faults = self.scenario.network,
             Event::Feed { host, life } => {
                 if let Some(r) = self.running(host, life) {
@@ -209,6 +212,12 @@ impl World {
 
     pub(crate) fn life_of(&self, host: usize) -> Option<LifeId> {
         self.hosts[host].running.as_ref().map(|r| r.life)
+    }
+
+    /// Nodes that have to be on one ring at the end: those that run and have the same configuration.
+    pub(crate) fn fellows(&self) -> Vec<usize> {
+        let stale = self.scenario.stale.map(|s| s.host);
+        self.live().into_iter().filter(|h| Some(*h) != stale).collect()
     }
 
     /// Hosts with a node.
@@ -259,7 +268,7 @@ impl World {
         let pool = Pool::heap(self.scenario.pool);
         let (seed, boot) = (self.rng.next(), boot_id(&mut self.rng));
         let host = &self.hosts[index];
-        let config = self.config(host.id, host.stored, seed, boot);
+        let config = self.config(host, seed, boot);
         let local_ns = host.clock.local(self.now_ns);
         let node =
             Node::new(config, pool.clone(), local_ns).expect("scenarios are valid configurations");
@@ -311,17 +320,30 @@ impl World {
         }
     }
 
-    fn config(&self, me: NodeId, stored: u64, seed: u64, boot: BootId) -> Config<'static> {
+    /// The next key of the cluster; the old one stays valid while the others get theirs.
+    fn new_key(&mut self, index: usize) {
+        let host = &mut self.hosts[index];
+        host.key_epoch += 1;
+        let epoch = host.key_epoch;
+        let local_ns = host.clock.local(self.now_ns);
+        let Some(r) = &mut host.running else { return };
+        r.node.rotate_key(local_ns, &key(epoch), epoch).expect("encrypted, and a new number");
+        self.drain(index);
+        self.want_turn(index, self.now_ns);
+    }
+
+    fn config(&self, host: &Host, seed: u64, boot: BootId) -> Config<'static> {
         let s = &self.scenario;
+        let stale = s.stale.filter(|stale| host.id.0 as usize == stale.host + 1);
         let security = if s.encrypted {
-            let key = [0x42; link::KEY_BYTES];
-            Security::Aes256Gcm { key, epoch: 0, provider: link::Provider::AesGcm }
+            let (epoch, provider) = (host.key_epoch, link::Provider::AesGcm);
+            Security::Aes256Gcm { key: key(epoch), epoch, provider }
         } else {
             Security::Off
         };
         let (min_us, max_us) = (s.token_timeout_min_us, s.token_timeout_max_us);
         Config {
-            me,
+            me: host.id,
             nodes: self.history.nodes.clone(),
             cluster_name: "sim",
             security,
@@ -331,9 +353,9 @@ impl World {
             burst_segments: crate::network::SEGMENTS_MAX,
             burst_bytes: s.burst_bytes,
             token_timeout: TokenTimeout::Auto { min_us, max_us },
-            config_version: 1,
-            config_hash: 7,
-            ring_seq_stored: stored,
+            config_version: if stale.is_some_and(|s| s.older) { 1 } else { 2 },
+            config_hash: if stale.is_some_and(|s| !s.older) { 8 } else { 7 },
+            ring_seq_stored: host.stored,
             tuning: Tuning { window_frames: s.window_frames, ..Tuning::default() },
             limits: Limits::default(),
         }
@@ -389,6 +411,10 @@ impl World {
     }
 }
 
+fn key(epoch: u8) -> [u8; link::KEY_BYTES] {
+    [0x42 ^ epoch; link::KEY_BYTES]
+}
+
 fn group_name(index: u64) -> Vec<u8> {
     // Names of all lengths and bytes, zero included.
     let len = [1, 8, 64, 128][index as usize % 4];
@@ -404,6 +430,7 @@ fn host(id: NodeId, scenario: &Scenario, rng: &mut Rng) -> Host {
         sockets: Sockets::new(scenario.socket_bytes),
         running: None,
         paused_until: 0,
+        key_epoch: 0,
         doom: None,
         dying: false,
         answers: true,

@@ -262,6 +262,14 @@ fn nobody_misses_one(case: &Case<'_>, out: &mut Findings, segments: &[&Segment])
     }
 }
 
+/// The ring a life was in at the end.
+fn last_ring(history: &History, id: LifeId) -> Option<RingId> {
+    history.life(id).entries.iter().rev().find_map(|e| match e.what {
+        What::Regular { ring, .. } => Some(ring),
+        _ => None,
+    })
+}
+
 /// At rest every survivor sees those as members that are.
 fn final_members(history: &History, out: &mut Findings) {
     let Some(expected) = &history.expected_members else { return };
@@ -279,8 +287,11 @@ fn final_members(history: &History, out: &mut Findings) {
             if !members.iter().any(|(life, _)| *life == id) {
                 continue;
             }
-            let want: BTreeSet<(NodeId, u32)> =
-                members.iter().map(|(life, s)| (history.life(*life).node, *s)).collect();
+            let want: BTreeSet<(NodeId, u32)> = members
+                .iter()
+                .filter(|(life, _)| last_ring(history, *life) == last_ring(history, id))
+                .map(|(life, s)| (history.life(*life).node, *s))
+                .collect();
             let have: BTreeSet<(NodeId, u32)> = last
                 .get(group)
                 .map(|v| v.members.iter().map(|m| (m.node, m.session)).collect())
