@@ -55,6 +55,12 @@ const SLOT_HEADROOM_BYTES: usize = 128;
 /// Bytes of a large slot: the largest GSO burst.
 const LARGE_SLOT_BYTES: usize = 65_536;
 
+/// How long to wait for the ports of a predecessor that was killed.
+const PORTS_WAIT_NS: u64 = 3_000_000_000;
+
+/// How often to look whether they are free.
+const PORTS_LOOK: std::time::Duration = std::time::Duration::from_millis(2);
+
 /// Share (one in so many) of the small slots that one rotation may fill; three rotations are kept, and
 /// frames are full only under load.
 const WINDOW_SHARE: u64 = 4;
@@ -76,7 +82,7 @@ pub(crate) fn start(plan: Arc<Plan>, channel: Arc<Channel>) -> Result<(Hot, Star
     let region = Region::create(pool_config).map_err(|error| system(&error))?;
     let region_fd = region.fd().try_clone_to_owned().map_err(|error| system(&error))?;
     let pool = region.into_pool(pool_config);
-    let udp = UdpTransport::new(udp(config), pool.clone()).map_err(|error| system(&error))?;
+    let udp = open_udp(config, &pool).map_err(|error| system(&error))?;
     warnings.extend(udp.warnings().iter().map(ToString::to_string));
     let mut transport = faulty(udp, &pool, &plan, &mut warnings)?;
     let now_ns = monotonic_ns();
@@ -222,6 +228,24 @@ fn faulty(
     let nodes = &plan.config.nodes;
     let me = nodes.iter().position(|node| node.id == plan.config.me).unwrap_or_default();
     Ok(Lossy::new(udp, pool.clone(), me as u16, nodes.len() as u16, faults, plan.seed))
+}
+
+/// Opens the sockets. A predecessor that was killed keeps its ports until the kernel has taken its io_uring down, which
+/// it does behind the scenes and takes its time for: wait for that, a while.
+fn open_udp(config: &Config, pool: &Pool) -> Result<UdpTransport, uring::Error> {
+    let deadline_ns = monotonic_ns() + PORTS_WAIT_NS;
+    loop {
+        let error = match UdpTransport::new(udp(config), pool.clone()) {
+            Ok(udp) => return Ok(udp),
+            Err(error) => error,
+        };
+        let in_use = matches!(&error, uring::Error::Socket { source, .. }
+            if source.kind() == std::io::ErrorKind::AddrInUse);
+        if !in_use || monotonic_ns() > deadline_ns {
+            return Err(error);
+        }
+        std::thread::sleep(PORTS_LOOK);
+    }
 }
 
 fn node_config<'p>(plan: &'p Plan, transport: &impl Transport) -> node::Config<'p> {
