@@ -84,11 +84,11 @@ fn step(engine: &mut Engine, client: &mut Hostile, input: &mut Input<'_>) {
 fn edge(which: u8, base: u64) -> u64 {
     match which {
         0 => base,
-        1 => base + 8,
+        1 => base.wrapping_add(8),
         2 => base.wrapping_sub(8),
-        3 => base + 1,
-        4 => base + hostile::SUBMIT_BYTES,
-        5 => base + hostile::SUBMIT_BYTES + 8,
+        3 => base.wrapping_add(1),
+        4 => base.wrapping_add(hostile::SUBMIT_BYTES),
+        5 => base.wrapping_add(hostile::SUBMIT_BYTES + 8),
         6 => u64::MAX,
         7 => u64::MAX - 7,
         8 => 1 << 63,
