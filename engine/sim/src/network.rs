@@ -70,6 +70,7 @@ pub(crate) struct Network {
     count: usize,
     latency_ns: u64,
     jitter_ns: u64,
+    far: Option<(usize, u64)>,
     /// What it does to datagrams now.
     pub(crate) faults: NetworkFaults,
     /// Cut directions, `from * count + to`.
@@ -90,6 +91,7 @@ impl Network {
             count,
             latency_ns: scenario.latency_ns,
             jitter_ns: scenario.jitter_ns,
+            far: scenario.far,
             faults: scenario.network,
             cut: vec![false; count * count],
             last_ns: vec![0; count * count],
@@ -131,7 +133,8 @@ impl Network {
             self.counts[1] += u64::from(sent.kept.count_ones());
             return;
         }
-        let base = now_ns + self.delay_ns();
+        let far = self.far.filter(|(host, _)| *host == from || *host == to);
+        let base = now_ns + self.delay_ns() * far.map_or(1, |(_, times)| times);
         let last = &mut self.last_ns[from * self.count + to];
         let at_ns = base.max(*last + 1);
         *last = at_ns;

@@ -2,6 +2,7 @@
 //! the pools, how often what breaks.
 
 use frame::PoolConfig;
+use totem::Tuning;
 
 use crate::rng::Rng;
 
@@ -141,8 +142,10 @@ pub struct Scenario {
     pub token_timeout_min_us: u64,
     /// Upper bound of the token timeout.
     pub token_timeout_max_us: u64,
-    /// Frames of a ring's window.
-    pub window_frames: usize,
+    /// Windows and intervals of the ring.
+    pub tuning: Tuning,
+    /// One host is this many times as far away as the others.
+    pub far: Option<(usize, u64)>,
     /// A node with another configuration than the rest, which must stay out and disturb nobody.
     pub stale: Option<Stale>,
     /// When the cluster's key is replaced, node by node, if datagrams are encrypted.
@@ -150,9 +153,14 @@ pub struct Scenario {
 }
 
 /// Virtual time after healing within which everything has to be well again. Probing, back-off and
-/// the commit of a ring each take a small multiple of the token timeout's upper bound; thirty seconds is
-/// a hundred times that, so only a loop that does not end reaches it.
-pub const LIVENESS_NS: u64 = 30_000 * MS;
+/// the commit of a ring each take a small multiple of the token timeout's upper bound of 300 ms; a node shut out for
+/// the sake of a broken path waits at most as long again as the faults lasted, some three seconds. Four times
+/// that, so that only what does not end reaches it.
+pub const LIVENESS_NS: u64 = 12_000 * MS;
+
+/// What the bound is longer by when a key was replaced: a dead peer that may not have the new key is
+/// waited for ten seconds, and whoever started with the new key alone cannot read the others until then.
+pub const NEW_KEY_NS: u64 = 12_000 * MS;
 
 impl Scenario {
     /// The run of a seed; `nodes` replaces the number of nodes drawn, and nothing else.
@@ -191,7 +199,8 @@ impl Scenario {
             load: draw_load(&mut rng, crowd),
             token_timeout_min_us: *rng.pick(&[10_000, 20_000, 50_000]),
             token_timeout_max_us: *rng.pick(&[200_000, 300_000]),
-            window_frames: *rng.pick(&[256, 1024, 1024]),
+            tuning: Tuning { window_frames: *rng.pick(&[256, 1024, 1024]), ..Tuning::default() },
+            far: None,
             stale: None,
             new_key_ns: None,
         };
@@ -206,11 +215,28 @@ impl Scenario {
             let host = extra.below(nodes.into()) as usize;
             scenario.stale = Some(Stale { host, older: extra.chance(500_000) });
         }
+        if extra.chance(300_000) {
+            draw_tuning(&mut extra, &mut scenario.tuning);
+        }
+        if extra.chance(100_000) {
+            scenario.far = Some((extra.below(nodes.into()) as usize, extra.between(2, 10)));
+        }
         if extra.chance(500_000) {
             scenario.new_key_ns = Some(extra.below(chaos_ns));
         }
         scenario
     }
+}
+
+/// Windows from one frame to more than a pool holds, and intervals to match.
+fn draw_tuning(rng: &mut Rng, tuning: &mut Tuning) {
+    tuning.personal_window_bytes_min = *rng.pick(&[1 << 10, 16 << 10]);
+    tuning.personal_window_bytes_max = *rng.pick(&[2 << 10, 32 << 10, 256 << 10]);
+    tuning.global_window_bytes = *rng.pick(&[16 << 10, 128 << 10, 2 << 20]);
+    tuning.accelerated_window_bytes = *rng.pick(&[0, 3_000, 64 << 10, 1 << 20]);
+    tuning.hold_us_max = *rng.pick(&[1, 500, 10_000]);
+    tuning.rest_interval_per_node_us = *rng.pick(&[300, 1_500, 5_000]);
+    tuning.repair_slack_us = *rng.pick(&[0, 200, 2_000]);
 }
 
 /// Mostly small worlds; one in sixteen is large.

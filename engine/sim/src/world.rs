@@ -7,7 +7,7 @@ use frame::Pool;
 use groups::Limits;
 use link::Security;
 use node::{Config, Lane, Node};
-use totem::{TokenTimeout, Tuning};
+use totem::TokenTimeout;
 use wire::{BootId, NodeId, RingId};
 
 use crate::clients::Processes;
@@ -356,7 +356,7 @@ impl World {
             config_version: if stale.is_some_and(|s| s.older) { 1 } else { 2 },
             config_hash: if stale.is_some_and(|s| !s.older) { 8 } else { 7 },
             ring_seq_stored: host.stored,
-            tuning: Tuning { window_frames: s.window_frames, ..Tuning::default() },
+            tuning: s.tuning.clone(),
             limits: Limits::default(),
         }
     }
