@@ -114,7 +114,10 @@ fn survive(spec: Spec, base_port: u16, seed: u64) {
     for reason in REASONS {
         assert!(dropped[reason] > 0, "no frame met {reason}: {dropped:#?}");
     }
-    rig.settle(PATIENCE).unwrap();
+    if let Err(error) = rig.settle(PATIENCE) {
+        let seen: Vec<_> = (0..NODES).map(|node| status(&rig.cluster.socket(node))).collect();
+        panic!("{error}\n{seen:#?}");
+    }
     let is_idle = || (0..NODES).all(|node| free_slots(&rig, node) >= idle[node]);
     assert!(wait_until(Duration::from_secs(20), is_idle), "message memory leaks: {idle:?}");
     let (_, verdict) = rig.verdict();
