@@ -1,14 +1,14 @@
 //! What one subscriber saw, in a form small enough to compare after millions of messages.
 //!
-//! Per view of the group it keeps a count and a rolling hash over the messages in their order; per sender
-//! it follows the message numbers. Two subscribers that went from one view to the next together must have
-//! equal counts and hashes for that view (virtual synchrony, Moser et al. 1994); a sender's numbers may jump only
-//! across a view in which sender and subscriber were apart.
+//! Per view of the group it keeps a count and a rolling hash over the messages in their order; per
+//! sender it follows the message numbers. Two subscribers that went from one view to the next
+//! together must have equal counts and hashes for that view (virtual synchrony, Moser et al. 1994);
+//! a sender's numbers may jump only across a view in which sender and subscriber were apart.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// A group view's place in the total order: ring sequence, ring representative, frame number, place in the frame.
-/// Equal everywhere.
+/// A group view's place in the total order: ring sequence, ring representative, frame number, place
+/// in the frame. Equal everywhere.
 pub type ViewId = (u64, u32, u64, u32);
 
 /// A group member: node, session.
@@ -40,8 +40,9 @@ pub struct Observer {
     breaks: BTreeSet<usize>,
     /// How many views there were when the load had settled.
     settled: Option<usize>,
-    /// Messages travel in fragments. Then the first view after joining is not compared: a member that joins in the middle of
-    /// such a message does not get it, while the others do (docs/protocol.md, "Groups").
+    /// Messages travel in fragments. Then the first view after joining is not compared: a member
+    /// that joins in the middle of such a message does not get it, while the others do
+    /// (docs/protocol.md, "Groups").
     is_fragmented: bool,
     /// Views with which this subscriber became a member.
     firsts: BTreeSet<usize>,
@@ -76,7 +77,8 @@ impl Observer {
         }
     }
 
-    /// A new view was delivered. Whoever is in `joined` starts anew, even if it was a member before: it missed something.
+    /// A new view was delivered. Whoever is in `joined` starts anew, even if it was a member
+    /// before: it missed something.
     pub fn view(
         &mut self,
         id: ViewId,
@@ -180,8 +182,9 @@ impl Observer {
         self.senders.get(&from).map_or(0, |sender| sender.next)
     }
 
-    /// The load has ended and everything published has been delivered: the present view counts as gone through. Whatever
-    /// views follow are the participants' own farewells, which are not looked at.
+    /// The load has ended and everything published has been delivered: the present view counts as
+    /// gone through. Whatever views follow are the participants' own farewells, which are not
+    /// looked at.
     pub fn settled(&mut self) {
         self.settled = Some(self.views.len());
     }
@@ -231,7 +234,8 @@ pub fn compare(observers: &[Observer]) -> Verdict {
     for observer in observers {
         verdict.findings.extend(observer.findings.iter().cloned());
         for (from, to, log) in observer.passages() {
-            // When a ring breaks in the middle of a change, its parts may end with different members of one view.
+            // When a ring breaks in the middle of a change, its parts may end with different
+            // members of one view.
             let passage = (from, to, &log.members);
             let Some((who, first)) = seen.get(&passage) else {
                 seen.insert(passage, (&observer.name, log));

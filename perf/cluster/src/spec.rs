@@ -39,8 +39,8 @@ pub struct Spec {
     pub extra: Vec<(String, String)>,
 }
 
-/// A running cluster in a directory of its own, removed with it (unless `SYNCHROTRON_KEEP` is set: then it stays for a
-/// post-mortem).
+/// A running cluster in a directory of its own, removed with it (unless `SYNCHROTRON_KEEP` is set:
+/// then it stays for a post-mortem).
 pub struct Cluster {
     spec: Spec,
     namespaces: Option<Namespaces>,

@@ -30,8 +30,8 @@ pub(crate) fn run(options: &StatusArgs, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Prints nested objects as indented `key: value` lines and lists of plain values on one line; zero counters are
-/// left out, because what did not happen is noise to a reader (`--json` has them).
+/// Prints nested objects as indented `key: value` lines and lists of plain values on one line; zero
+/// counters are left out, because what did not happen is noise to a reader (`--json` has them).
 fn print_tree(value: &Value, depth: usize) {
     let indent = "  ".repeat(depth);
     let Value::Object(fields) = value else {

@@ -1,4 +1,5 @@
-//! Client processes that die at any moment: the engine takes back all they had, and others see nothing but views.
+//! Client processes that die at any moment: the engine takes back all they had, and others see
+//! nothing but views.
 //!
 //! `SYNCHROTRON_KILLS` sets how many are killed (100 unless set).
 
@@ -13,8 +14,9 @@ use common::attacker::Random;
 use common::shell::{PATIENCE, Running, run_with_input, status, wait_for_ring};
 use serde_json::Value;
 
-/// Memory that an engine may keep beyond the baseline however many clients came and went: slots of the region that
-/// are touched for the first time, and its heap. A hundred rings of dead clients are more.
+/// Memory that an engine may keep beyond the baseline however many clients came and went: slots of
+/// the region that are touched for the first time, and its heap. A hundred rings of dead clients
+/// are more.
 const SLACK_BYTES: u64 = 8 << 20;
 
 /// Mappings it may keep: parts of its heap.

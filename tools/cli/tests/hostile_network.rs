@@ -1,9 +1,9 @@
 //! An attacker without the key beside a ring under light load: everything it sends is dropped and counted, and
 //! nothing else happens.
 //!
-//! `SYNCHROTRON_HOSTILE_FRAMES` sets how many frames are sent (100,000 unless set). Without encryption an attacker
-//! can write frames with good checksums; what is promised then, and tested here, is that damage, garbage and
-//! replays do no harm.
+//! `SYNCHROTRON_HOSTILE_FRAMES` sets how many frames are sent (100,000 unless set). Without
+//! encryption an attacker can write frames with good checksums; what is promised then, and tested
+//! here, is that damage, garbage and replays do no harm.
 
 mod common;
 

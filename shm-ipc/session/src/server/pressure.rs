@@ -1,17 +1,19 @@
 //! Pressure: a reader whose backlog grows slows the senders down, as long as it reads at a fair rate itself.
 //!
-//! Without it a flood would outrun the slowest honest reader and evict it, although everybody could go on a
-//! little slower. With it and no limit, one reader that hardly reads would hold up the whole cluster. So a reader counts
-//! only while it takes at least [`RATE_BYTES_PER_WINDOW`] a window off its backlog; one that does not is left to its
-//! bound, where it is evicted and stops nobody (`docs/adr/0009-pressure.md`).
+//! Without it a flood would outrun the slowest honest reader and evict it, although everybody could
+//! go on a little slower. With it and no limit, one reader that hardly reads would hold up the
+//! whole cluster. So a reader counts only while it takes at least [`RATE_BYTES_PER_WINDOW`] a
+//! window off its backlog; one that does not is left to its bound, where it is evicted and stops
+//! nobody (`docs/adr/0009-pressure.md`).
 
 use super::Server;
 
 /// How long a reader is watched before it is judged.
 const WINDOW_NS: u64 = 250_000_000;
 
-/// What a reader must take off its backlog in a window to count: one private ring of the default size, that is 1 MiB a
-/// second. A reader that shares a core with many others gets no more turns than that.
+/// What a reader must take off its backlog in a window to count: one private ring of the default
+/// size, that is 1 MiB a second. A reader that shares a core with many others gets no more turns
+/// than that.
 const RATE_BYTES_PER_WINDOW: u64 = 256 << 10;
 
 /// How a reader with a backlog does.

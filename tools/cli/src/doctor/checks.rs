@@ -108,7 +108,8 @@ fn cores(count: usize) -> Finding {
 fn clock_source(name: &str) -> Finding {
     let fast = ["tsc", "kvm-clock", "arch_sys_counter", "hyperv_clocksource_tsc_page"];
     let verdict = if fast.contains(&name) { Verdict::Good } else { Verdict::Advice };
-    let advice = "reading this clock is a system call (about 1 us each); boot with clocksource=tsc if the host has an invariant TSC";
+    let advice = "reading this clock is a system call (about 1 us each); boot with \
+                  clocksource=tsc if the host has an invariant TSC";
     finding("clock source", verdict, name.to_owned(), advice)
 }
 
