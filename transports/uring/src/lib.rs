@@ -14,6 +14,7 @@ mod complete;
 mod config;
 mod counters;
 mod error;
+mod open;
 mod receive;
 mod ring;
 mod sends;

@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsFd;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use frame::{Class, Pool, PoolConfig};
@@ -23,8 +24,13 @@ const MTU: usize = 1500;
 /// So that tests of one process do not collide.
 static SERIAL: AtomicU32 = AtomicU32::new(0);
 
+/// One test at a time: a child between fork and exec keeps every socket of this process open for a
+/// moment, so running `ip` in one test can keep a port busy that another has just given up.
+static TURN: Mutex<()> = Mutex::new(());
+
 /// Namespaces joined by a bridge; removed when dropped.
 struct Switch {
+    _turn: MutexGuard<'static, ()>,
     prefix: String,
     v4: bool,
     multicast: bool,
@@ -43,8 +49,10 @@ fn switch(v4: bool, multicast: bool) -> Option<Switch> {
         println!("skipped: {reason}");
         return None;
     }
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
-    let made = Switch { prefix: format!("su{}x{serial}", std::process::id()), v4, multicast };
+    let made =
+        Switch { _turn: turn, prefix: format!("su{}x{serial}", std::process::id()), v4, multicast };
     let p = &made.prefix;
     ip(&format!("netns add {p}s"));
     ip(&format!("-n {p}s link add br0 mtu {MTU} type bridge mcast_snooping 0"));

@@ -268,7 +268,9 @@ fn strangers_on_a_tether_are_let_go_and_bounded() {
         stream.set_nonblocking(true).expect("a socket");
         let _ = stream.write_all(b"GET / HTTP/1.1");
     }
-    let blocked = |s: &mut TcpStream| matches!(s.read(&mut [0; 1]), Err(e) if e.kind() == std::io::ErrorKind::WouldBlock);
+    let blocked = |s: &mut TcpStream| {
+        s.read(&mut [0; 1]).is_err_and(|e| e.kind() == std::io::ErrorKind::WouldBlock)
+    };
     while crowd.iter_mut().any(blocked) {
         assert!(start.elapsed() < Duration::from_secs(5));
         node.wait(Some(1_000_000));
