@@ -11,6 +11,12 @@ use crate::rotation::Rotation;
 use crate::timers::{Timer, Timers};
 use crate::{Config, Counters, Dest, Lane, Output, TokenTimeout, Tuning};
 
+/// The token is sent again at least so often before the ring is given up.
+const RETRANSMITS: u64 = 4;
+/// A token is late after two usual rotations and this: one slice of the scheduler's.
+const RETRANSMIT_SLACK_NS: u64 = 1_000_000;
+/// The first retransmission before any rotation was measured.
+const RETRANSMIT_UNKNOWN_NS: u64 = 20_000_000;
 /// Slots kept aside so that the token can be sent while the pool is empty.
 const SPARE_SLOTS: usize = 4;
 
@@ -78,6 +84,17 @@ impl Ctx {
     #[inline]
     pub(crate) fn timeout_ns(&self) -> u64 {
         self.timeout_ns
+    }
+
+    /// How long to wait for a sign that the token arrived before sending it the `tries`-th time again:
+    /// by what a rotation usually takes, not by the timeout, so that a lost token costs little more
+    /// than a rotation; then ever longer, so that a busy ring is not flooded with copies.
+    pub(crate) fn retransmit_ns(&self, tries: u32) -> u64 {
+        let usual_ns = match self.rotation.percentile_us(500) {
+            0 => RETRANSMIT_UNKNOWN_NS,
+            us => us * 1000 * 2 + RETRANSMIT_SLACK_NS,
+        };
+        usual_ns.saturating_mul(1 << tries.min(20)).min(self.timeout_ns / (RETRANSMITS + 1))
     }
 
     /// The shortest timeout the configuration allows, nanoseconds: the same on every node, whatever

@@ -230,8 +230,8 @@ impl Totem {
         let nodes = self.ctx.nodes.len();
         if let Some(frame) = self.ctx.control(|out| next.emit(out, nodes)) {
             self.ctx.send(Dest::Node(to), Lane::Token, frame.clone());
-            self.forming.kept = Some(Kept { to, visit: 0, frame });
-            self.ctx.after(Timer::TokenRetransmit, now_ns, self.ctx.timeout_ns() / 5);
+            self.forming.kept = Some(Kept { to, visit: 0, frame, tries: 0 });
+            self.ctx.after(Timer::TokenRetransmit, now_ns, self.ctx.retransmit_ns(0));
         }
     }
 

@@ -13,8 +13,6 @@ use crate::timers::Timer;
 use crate::window::Slot;
 use crate::{Dest, Lane, Mutation};
 
-/// The token is sent again so often before the ring is given up.
-const RETRANSMITS: u64 = 4;
 /// How long after an empty pool the next attempt to send the token is made.
 const RETRY_NS: u64 = 1_000_000;
 /// A member that stops `aru` for this many timeouts receives nothing ...
@@ -42,6 +40,8 @@ pub(crate) struct Kept {
     pub(crate) to: NodeId,
     pub(crate) visit: u64,
     pub(crate) frame: Frame,
+    /// How often it was sent again.
+    pub(crate) tries: u32,
 }
 
 /// Where frames to be numbered come from.
@@ -295,10 +295,10 @@ impl Ordering {
         self.departed_seq = next.seq;
         self.wants = wire::NodeSet::EMPTY;
         self.holder = next.detour.then_some(to);
-        self.kept = Some(Kept { to, visit: next.visit, frame });
+        self.kept = Some(Kept { to, visit: next.visit, frame, tries: 0 });
         ctx.timers.clear(Timer::Hold);
         ctx.timers.clear(Timer::Beacon);
-        ctx.after(Timer::TokenRetransmit, now_ns, ctx.timeout_ns() / (RETRANSMITS + 1));
+        ctx.after(Timer::TokenRetransmit, now_ns, ctx.retransmit_ns(0));
         ctx.after(Timer::TokenLoss, now_ns, ctx.timeout_ns());
     }
 
@@ -373,10 +373,12 @@ impl Ordering {
 
     /// The successor has shown no progress: send the same token again.
     pub(crate) fn retransmit_token(&mut self, now_ns: u64, ctx: &mut Ctx) {
-        let Some(kept) = &self.kept else { return };
+        let Some(kept) = &mut self.kept else { return };
         ctx.counters.token_retransmits += 1;
+        kept.tries += 1;
+        let tries = kept.tries;
         ctx.send(Dest::Node(kept.to), Lane::Token, kept.frame.clone());
-        ctx.after(Timer::TokenRetransmit, now_ns, ctx.timeout_ns() / (RETRANSMITS + 1));
+        ctx.after(Timer::TokenRetransmit, now_ns, ctx.retransmit_ns(tries));
     }
 
     pub(crate) fn drop_kept(&mut self, ctx: &mut Ctx) {
