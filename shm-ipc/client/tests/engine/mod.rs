@@ -242,6 +242,10 @@ impl Hot {
 
     /// Pulls one frame's worth of runs and delivers them.
     fn frame(&mut self) -> bool {
+        // What a ring does with a node's credit.
+        if self.server.room_bytes() < self.frame_bytes as u64 {
+            return false;
+        }
         let class = if self.frame_bytes <= self.pool.slot_bytes(Class::Small) {
             Class::Small
         } else {
