@@ -87,6 +87,22 @@ pub(crate) fn recv(fd: impl AsFd, buf: &mut [u8], fds: &mut Vec<OwnedFd>) -> io:
     Ok(message.bytes)
 }
 
+/// As [`recv`], from somebody who has no descriptors to send. What is sent all the same the kernel drops: we never
+/// hold, and so never close, a file of a client's choice, whose close might block (its file system may be the client).
+///
+/// # Errors
+/// As [`recv`].
+pub(crate) fn recv_bytes(fd: impl AsFd, buf: &mut [u8]) -> io::Result<usize> {
+    // With TRUNC the answer is the datagram's own length.
+    let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
+    let room = buf.len();
+    let (_, len) = rustix::net::recv(fd, buf, flags)?;
+    if len > room {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    Ok(len)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,6 +125,22 @@ mod tests {
         drop(a);
         fds.clear();
         assert_eq!(recv(&b, &mut buf, &mut fds).unwrap(), 0);
+    }
+
+    #[test]
+    fn descriptors_that_nobody_asked_for_are_not_taken() {
+        let (a, b) = pair();
+        let gone = rustix::pipe::pipe().unwrap();
+        send(&a, b"with", &[gone.1.as_fd()]).unwrap();
+        drop(gone.1);
+        let mut buf = [0; 16];
+        assert_eq!(recv_bytes(&b, &mut buf).unwrap(), 4);
+        // The pipe's writing end is gone: it was neither kept nor left in the queue.
+        assert_eq!(rustix::io::read(&gone.0, &mut buf).unwrap(), 0);
+        send(&a, &[1; 17], &[]).unwrap();
+        assert_eq!(recv_bytes(&b, &mut buf).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        drop(a);
+        assert_eq!(recv_bytes(&b, &mut buf).unwrap(), 0);
     }
 
     #[test]

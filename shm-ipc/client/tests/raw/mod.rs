@@ -76,6 +76,21 @@ impl Raw {
         (Vec::new(), Vec::new())
     }
 
+    /// Whether the other side has left the connection open, with nothing said.
+    pub(crate) fn fd_is_open(&self) -> bool {
+        let mut byte = [0];
+        let flags = RecvFlags::DONTWAIT | RecvFlags::PEEK;
+        rustix::net::recv(&self.fd, &mut byte[..], flags) == Err(rustix::io::Errno::AGAIN)
+    }
+
+    /// Gives the socket away and keeps one that is connected to nothing.
+    pub(crate) fn take_fd(&mut self) -> OwnedFd {
+        let flags = SocketFlags::CLOEXEC;
+        let none =
+            rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None);
+        std::mem::replace(&mut self.fd, none.unwrap())
+    }
+
     /// The cause of a refusal, if that is what comes next.
     pub(crate) fn refusal(&self) -> Option<u16> {
         let (bytes, _) = self.recv();

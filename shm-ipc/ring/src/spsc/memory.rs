@@ -5,7 +5,9 @@ use crate::bytes::Bytes;
 use crate::shared::{Shared, Words};
 use crate::shm::{self, ShmError};
 #[cfg(not(loom))]
-use crate::shm::{Draft, PAGE_BYTES, PeerAccess, Segment};
+use crate::shm::PAGE_BYTES;
+#[cfg(not(any(loom, miri)))]
+use crate::shm::{Draft, PeerAccess, Segment};
 use crate::sync::{AtomicU32, AtomicU64};
 
 /// Least capacity in bytes where memory is mapped: a page.

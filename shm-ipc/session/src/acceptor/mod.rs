@@ -299,8 +299,7 @@ impl Acceptor {
                 return self.drop_connection(key);
             }
             let mut buf = [0; crate::hello::REQUEST_BYTES_MAX];
-            let mut fds = Vec::new();
-            let received = seqpacket::recv(&connection.fd, &mut buf, &mut fds);
+            let received = seqpacket::recv_bytes(&connection.fd, &mut buf);
             let len = match received {
                 Ok(0) => return self.drop_connection(key),
                 Ok(len) => len,

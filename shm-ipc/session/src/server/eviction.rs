@@ -80,6 +80,7 @@ impl Server {
         match session.life {
             Life::Open => {
                 session.life = Life::Draining(Cause::Gone);
+                session.intake.close();
                 // No process, no reader: nothing is kept for it.
                 self.detach(place);
                 self.forget_reader(place);

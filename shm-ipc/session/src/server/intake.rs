@@ -75,6 +75,8 @@ pub(crate) struct Intake {
     kept: Vec<u8>,
     /// Where in `kept` the next fragment starts while the message is sent again.
     again_at: Option<usize>,
+    /// Where the ring ends for us: what is published later does not count.
+    end: Option<u64>,
     message_bytes_max: u64,
 }
 
@@ -83,12 +85,28 @@ const KEPT_BYTES_MAX: usize = 256 << 10;
 
 impl Intake {
     pub(crate) fn new(ring: Consumer, message_bytes_max: u64) -> Self {
-        Self { ring, large: None, cut: None, kept: Vec::new(), again_at: None, message_bytes_max }
+        Self {
+            ring,
+            large: None,
+            cut: None,
+            kept: Vec::new(),
+            again_at: None,
+            end: None,
+            message_bytes_max,
+        }
     }
 
     /// Bytes submitted and not taken.
     pub(crate) fn available(&mut self) -> Result<usize, Broken> {
-        Ok(self.ring.available()?)
+        let published = self.ring.available()?;
+        let left = self.end.map(|end| end.saturating_sub(self.ring.position()));
+        Ok(left.map_or(published, |left| published.min(left as usize)))
+    }
+
+    /// The client is gone: nothing published from now on counts. Another process may still have its memory.
+    pub(crate) fn close(&mut self) {
+        let published = self.ring.available().unwrap_or(0);
+        self.end.get_or_insert(self.ring.position() + published as u64);
     }
 
     /// Gives room back to the client. True if there was any to give.
@@ -114,6 +132,9 @@ impl Intake {
         if let (Some(_), Some(large)) = (self.again_at, &self.large) {
             let kind = if large.safe { RecordKind::SafePiece } else { RecordKind::Piece };
             return Ok(Some((kind, large.group)));
+        }
+        if self.end.is_some_and(|end| self.ring.position() >= end) {
+            return Ok(None);
         }
         match self.ring.peek()? {
             Some(record) => untag(record.tag()).map(Some).ok_or(Broken),
@@ -186,12 +207,13 @@ impl Intake {
         }
     }
 
-    /// Drops the data at the head, one run's worth. Returns how many messages ended with it.
-    pub(crate) fn skip(&mut self) -> Result<u64, Broken> {
+    /// Drops the data at the head, one run's worth. Returns how many messages ended with it, and its bytes.
+    pub(crate) fn skip(&mut self) -> Result<(u64, usize), Broken> {
         let mut sink = [0; 4096];
         let taken = self.take(&mut sink, 0)?.ok_or(Broken)?;
         let whole = u64::from(taken.count);
-        Ok(if taken.fragment { u64::from(self.large.is_none()) } else { whole })
+        let count = if taken.fragment { u64::from(self.large.is_none()) } else { whole };
+        Ok((count, taken.bytes))
     }
 
     /// Clears the tags of a run copied out: they are ours, not the wire's. Its lengths were checked.

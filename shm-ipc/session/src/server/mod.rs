@@ -339,12 +339,19 @@ impl Server {
             if !kind.is_data() || session.membership(group).is_some_and(|m| !m.leaving) {
                 break;
             }
-            let count = session.intake.skip()?;
+            let (count, bytes) = session.intake.skip()?;
+            // Costs its turn like messages that are sent, so that nobody keeps the engine busy with nothing.
+            session.deficit -= bytes as i64;
+            session.touched = true;
+            let spent = session.deficit <= 0;
             let id = session.id;
             self.counters.not_sent += count;
             self.update_ready(place)?;
             if count > 0 {
                 self.not_sent(id, group, count, NOT_A_MEMBER);
+            }
+            if spent {
+                return Ok(None);
             }
         }
         let Some(session) = self.sessions[place].as_mut() else { return Ok(None) };
