@@ -11,6 +11,28 @@
 //! Every ring works in two styles. *Sync*: [`bell::Sleeper::wait`] blocks the thread. *Async*: the
 //! same sleeper gives a descriptor for epoll, io_uring or an async runtime.
 //!
+//! ```
+//! use ring::bell::{Ringer, Sleeper};
+//! use ring::spsc;
+//!
+//! let (memory, segment) = spsc::Memory::create("orders", 64 << 10)?;
+//! let mut producer = spsc::Producer::new(&memory)?;
+//! let mut ringer = Ringer::new(&memory.consumer_bell(), None)?;
+//! producer.push(7, b"buy")?; // or `loan`: written in place
+//! producer.publish(); // once per batch
+//! ringer.ring(); // wakes the consumer if it sleeps
+//!
+//! // Another process does this with the descriptor of `segment`, see `shm::Segment::receive`.
+//! let memory = spsc::Memory::attach(&segment, 0, 64 << 10)?;
+//! let mut consumer = spsc::Consumer::new(&memory)?;
+//! let mut sleeper = Sleeper::new(&memory.consumer_bell(), None)?;
+//! let mut payload = Vec::new();
+//! let popped = sleeper.block_on(None, || consumer.pop(&mut payload).transpose())?;
+//! assert_eq!(popped, Some(Ok(7)));
+//! assert_eq!(payload, b"buy");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # Trust
 //! Each word of shared memory has one writer, and each side believes only words it has checked:
 //! indices are read once, compared with what is possible, and used from the local copy. Payload bytes

@@ -3,9 +3,9 @@
 use crate::bell;
 use crate::bytes::Bytes;
 use crate::shared::{Shared, Words};
-use crate::shm::{self, ShmError};
 #[cfg(not(loom))]
 use crate::shm::PAGE_BYTES;
+use crate::shm::{self, ShmError};
 #[cfg(not(any(loom, miri)))]
 use crate::shm::{Draft, PeerAccess, Segment};
 use crate::sync::{AtomicU32, AtomicU64};
