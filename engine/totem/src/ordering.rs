@@ -45,6 +45,8 @@ pub(crate) struct Ordering {
     pub(crate) prev_token_seq: u64,
     /// `aru` I sent at my previous regular visit.
     pub(crate) aru_sent: u64,
+    /// I lowered `aru` at a detour since my last regular visit: not everybody has seen that yet.
+    pub(crate) lowered_out_of_turn: bool,
     /// When my last regular visit began, and the one before: a visit proves that every member lived
     /// some time after the previous one.
     pub(crate) regular_ns: [u64; 2],
@@ -93,6 +95,7 @@ impl Ordering {
             departed_seq: 0,
             prev_token_seq: 0,
             aru_sent: 0,
+            lowered_out_of_turn: false,
             regular_ns: [0; 2],
             rested: false,
             held: None,
@@ -127,6 +130,7 @@ impl Ordering {
         self.departed_seq = 0;
         self.prev_token_seq = 0;
         self.aru_sent = 0;
+        self.lowered_out_of_turn = false;
         self.regular_ns = [0; 2];
         self.rested = false;
         self.unsent = 1;

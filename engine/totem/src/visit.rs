@@ -231,6 +231,10 @@ impl Ordering {
 
     /// The aru rule (Amir et al. 1995 sec. 3.2): lower it to mine; raise it only on my turn, if I
     /// lowered it or nobody did. Then what is stable: twice in a row the aru I send on covers it.
+    ///
+    /// What was lowered at a detour is raised only at the regular visit after the next one: by then everybody
+    /// else has seen it lowered in its turn. Raised at once, it would hide the dip from those who come later, and
+    /// they would take for stable what some member never had.
     pub(crate) fn settle(&mut self) {
         let Some(held) = &mut self.held else { return };
         let token = &mut held.token;
@@ -238,6 +242,9 @@ impl Ordering {
         if self.aru < token.aru {
             token.aru = self.aru;
             token.aru_setter = Some(me);
+            self.lowered_out_of_turn |= !held.regular;
+        } else if self.lowered_out_of_turn && token.aru_setter == Some(me) {
+            // Not yet.
         } else if held.regular && token.aru_setter.is_none_or(|setter| setter == me) {
             token.aru = self.aru;
             token.aru_setter = (token.aru != token.seq).then_some(me);
@@ -289,6 +296,7 @@ impl Ordering {
         self.send_rest(ctx);
         if held.regular {
             self.aru_sent = next.aru;
+            self.lowered_out_of_turn = false;
             self.prev_token_seq = next.seq;
             self.watch_stuck(now_ns, &next, ctx);
         }
