@@ -52,9 +52,10 @@ impl Attacker {
 
     fn submit(&mut self, bytes: &[u8]) {
         let room = self.last_page - SUBMIT_DATA;
-        for (i, word) in bytes.chunks(8).enumerate() {
-            self.session.write(SUBMIT_DATA + (self.head + 8 * i as u64) % room, word);
-        }
+        let at = self.head % room;
+        let (first, rest) = bytes.split_at(bytes.len().min((room - at) as usize));
+        self.session.write(SUBMIT_DATA + at, first);
+        self.session.write(SUBMIT_DATA, rest);
         self.head += bytes.len() as u64;
         self.session.write(SUBMIT_HEAD, &self.head.to_le_bytes());
         self.session.ring();
@@ -197,10 +198,12 @@ fn memory_that_outlives_its_client_is_not_listened_to() {
     let socket = attacker.session.raw.take_fd();
     let feeding = thread::spawn({
         let stop = stop.clone();
+        let batch = record(1 << 28, &[6; 40]).repeat(200);
         move || {
             while !stop.load(Ordering::Relaxed) {
-                if attacker.head - attacker.word(2, SUBMIT_TAIL) < 4096 {
-                    attacker.submit(&record(1 << 28, &[6; 40]));
+                // Never empty: faster than an engine that makes frames of it.
+                if attacker.head - attacker.word(2, SUBMIT_TAIL) < (96 << 10) {
+                    attacker.submit(&batch);
                 }
             }
         }

@@ -115,6 +115,42 @@ fn readers_of_every_speed_see_the_same() {
 }
 
 #[test]
+fn a_flood_in_large_frames_does_not_evict_a_reader_that_pauses() {
+    let mut setup = Setup::new();
+    setup.frame_bytes = 60_000;
+    setup.pool.large_count = 256;
+    let engine = setup.start();
+    const COUNT: u64 = 60_000;
+    let mut reader = connect(&engine);
+    reader.join(b"g").unwrap();
+    let slow = std::thread::spawn(move || {
+        for i in 0..COUNT {
+            assert_eq!(number(&mut reader), i);
+            if i % 5000 == 4999 {
+                std::thread::sleep(Duration::from_millis(40));
+            }
+        }
+    });
+    let mut writer = connect(&engine);
+    let group = writer.join(b"g").unwrap();
+    let mut own = 0;
+    for i in 0..COUNT {
+        send(&mut writer, &group, i..i + 1, 1024);
+        while let Some(event) = writer.try_recv() {
+            own += u64::from(matches!(event, Event::Message(_)));
+        }
+    }
+    while own < COUNT {
+        assert_eq!(number(&mut writer), own);
+        own += 1;
+    }
+    slow.join().unwrap();
+    let shown = engine.shown();
+    assert_eq!(shown.counters.evicted, 0, "{shown:?}");
+    assert!(shown.counters.copied_bytes > 0, "the pauses made a difference: {shown:?}");
+}
+
+#[test]
 fn past_the_bound_a_reader_is_evicted_and_told_why() {
     let mut setup = Setup::new();
     setup.session.backlog_bytes_max = 512 << 10;

@@ -37,7 +37,7 @@ pub struct Config {
     /// Longest message in bytes.
     pub message_bytes_max: u64,
     /// Descriptors a reader may lag behind before its backlog is copied away; at most three quarters of
-    /// `delivery_slots` are used.
+    /// `delivery_slots` are used. Bytes count too: a quarter of `backlog_bytes_max`.
     pub lag_slots: usize,
     /// Bytes of backlog one reader may have before it is evicted.
     pub backlog_bytes_max: usize,

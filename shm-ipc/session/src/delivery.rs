@@ -15,8 +15,25 @@ use crate::server::Broken;
 pub(crate) struct DeliveryRing {
     producer: Producer,
     /// Items from `tail` to the head. Our own copy: the ring itself is for readers.
-    items: VecDeque<(Descriptor, Option<Frame>)>,
+    items: VecDeque<Kept>,
     tail: u64,
+    /// Bytes of all bodies ever pushed.
+    bytes: u64,
+}
+
+/// An item that some reader may still need.
+struct Kept {
+    item: Descriptor,
+    frame: Option<Frame>,
+    /// `DeliveryRing::bytes` before it.
+    before: u64,
+}
+
+/// How far behind a reader is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lag {
+    pub(crate) slots: u64,
+    pub(crate) bytes: u64,
 }
 
 impl DeliveryRing {
@@ -24,7 +41,7 @@ impl DeliveryRing {
     pub(crate) fn create(slots: usize) -> Result<(Self, Segment), ShmError> {
         let (memory, segment) = Memory::create("synchrotron-delivery", slots, LEASE_MAX)?;
         let producer = Producer::new(&memory)?;
-        Ok((Self { producer, items: VecDeque::with_capacity(slots), tail: 0 }, segment))
+        Ok((Self { producer, items: VecDeque::with_capacity(slots), tail: 0, bytes: 0 }, segment))
     }
 
     /// Position the next item will get.
@@ -32,16 +49,25 @@ impl DeliveryRing {
         self.producer.next()
     }
 
-    /// Items kept.
-    pub(crate) fn used(&self) -> u64 {
-        self.head() - self.tail
+    /// Items kept, and the bytes of their bodies.
+    pub(crate) fn used(&self) -> Lag {
+        self.behind(self.head() - self.tail)
+    }
+
+    /// The last `slots` items and the bytes of their bodies.
+    fn behind(&self, slots: u64) -> Lag {
+        let first = self.items.len().checked_sub(slots as usize);
+        let before = first.and_then(|at| self.items.get(at)).map_or(self.bytes, |kept| kept.before);
+        Lag { slots, bytes: self.bytes - before }
     }
 
     /// Appends an item. False: the ring is full.
     pub(crate) fn push(&mut self, item: Descriptor, frame: Option<Frame>) -> bool {
         let pushed = self.producer.push(&zerocopy::transmute!(item)).is_ok();
         if pushed {
-            self.items.push_back((item, frame));
+            let before = self.bytes;
+            self.bytes += frame.as_ref().map_or(0, |frame| frame.len() as u64);
+            self.items.push_back(Kept { item, frame, before });
         }
         pushed
     }
@@ -54,7 +80,8 @@ impl DeliveryRing {
     /// The item at a position, if it is still kept.
     pub(crate) fn get(&self, position: u64) -> Option<(Descriptor, Option<Frame>)> {
         let at = position.checked_sub(self.tail)?;
-        self.items.get(usize::try_from(at).ok()?).cloned()
+        let kept = self.items.get(usize::try_from(at).ok()?)?;
+        Some((kept.item, kept.frame.clone()))
     }
 
     /// Drops the frames that no reader of the ring needs.
@@ -78,10 +105,10 @@ impl DeliveryRing {
     }
 
     /// How far behind a reader is.
-    pub(crate) fn lag(&mut self, reader: ReaderId) -> Result<u64, Broken> {
+    pub(crate) fn lag(&mut self, reader: ReaderId) -> Result<Lag, Broken> {
         match self.producer.state(reader) {
-            Some(State::Reading { lag }) => Ok(lag),
-            Some(State::Diverted) => Ok(0),
+            Some(State::Reading { lag }) => Ok(self.behind(lag)),
+            Some(State::Diverted) => Ok(self.behind(0)),
             Some(State::Evicted | State::Corrupt(_)) | None => Err(Broken),
         }
     }

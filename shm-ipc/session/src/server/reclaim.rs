@@ -5,6 +5,7 @@ use ring::bell::full_fence;
 use super::Server;
 use super::intake::Broken;
 use super::session::Life;
+use crate::delivery::Lag;
 use crate::hello::Cause;
 
 /// The engine is short of slots when less than one in this many of a class is free.
@@ -39,12 +40,12 @@ impl Server {
     /// 100 ms.
     pub fn reclaim(&mut self, now_ns: u64) {
         self.now_ns = now_ns;
-        if self.ring.used() > 0 {
+        if self.ring.used().slots > 0 {
             self.ring.drop_passed();
         }
         let short = self.is_short();
-        if short && self.ring.used() > CLOSE_SLOTS {
-            self.spill_lagging(CLOSE_SLOTS);
+        if short && self.ring.used().slots > CLOSE_SLOTS {
+            self.spill_lagging(Lag { slots: CLOSE_SLOTS, bytes: u64::MAX });
         }
         if std::mem::take(&mut self.attention) || short {
             for place in 0..self.sessions.len() {

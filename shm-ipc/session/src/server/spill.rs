@@ -5,29 +5,37 @@ use ring::broadcast::Held;
 use super::Server;
 use super::intake::Broken;
 use super::session::Session;
+use crate::delivery::Lag;
 use crate::descriptor::{Descriptor, Kind};
 use crate::hello::Cause;
 
+/// A reader is taken off the delivery ring when it is this share of its greatest backlog behind, in bytes: the copy is
+/// short then, and there is room left for senders to feel the pressure (docs/adr/0009-pressure.md).
+const LAG_SHARE: u64 = 4;
+
 impl Server {
-    /// Before a push: takes readers that lag too far behind off the delivery ring, so that it never fills.
+    /// Before a push: takes readers that lag too far behind off the delivery ring, so that it never fills, and so that
+    /// what has to be copied for them is little beside the backlog they may have.
     pub(super) fn make_room(&mut self) {
-        if self.ring.used() < self.config.lag_slots as u64 {
-            return;
-        }
-        self.ring.drop_passed();
-        if self.ring.used() >= self.config.lag_slots as u64 {
-            self.spill_lagging(self.config.lag_slots as u64 / 2);
+        let slots = self.config.lag_slots as u64;
+        let bytes = self.config.backlog_bytes_max as u64 / LAG_SHARE;
+        let is_full = |used: Lag| used.slots >= slots || used.bytes >= bytes;
+        if is_full(self.ring.used()) {
+            self.ring.drop_passed();
+            if is_full(self.ring.used()) {
+                self.spill_lagging(Lag { slots: slots / 2, bytes: bytes / 2 });
+            }
         }
     }
 
-    /// Spills every reader that is more than `lag_max` descriptors behind.
-    pub(super) fn spill_lagging(&mut self, lag_max: u64) {
+    /// Spills every reader that is more than `limit` behind, in slots or in bytes.
+    pub(super) fn spill_lagging(&mut self, limit: Lag) {
         for place in 0..self.sessions.len() {
             let Some(session) = self.sessions[place].as_ref() else { continue };
             let wanted = session.shared && !session.doomed;
             let Some(reader) = session.seat.reader.filter(|_| wanted) else { continue };
             let spilled = match self.ring.lag(reader) {
-                Ok(lag) if lag <= lag_max => continue,
+                Ok(lag) if lag.slots <= limit.slots && lag.bytes <= limit.bytes => continue,
                 Ok(_) => self.spill(place),
                 Err(Broken) => Err(Broken),
             };
