@@ -5,7 +5,7 @@
 //! | [`shm`] | sealed memory segments: made, handed over by descriptor, checked by the receiver, mapped |
 //! | [`spsc`] | one producer, one consumer: a byte ring of records of any length, written in place |
 //! | [`broadcast`] | one producer, many readers: a ring of 64-byte descriptors, a cursor page per reader |
-//! | [`file`] | counters and recorders in a file that outlives the process |
+//! | [`mod@file`] | counters and recorders in a file that outlives the process |
 //! | [`bell`] | sleeping without polling: costs the other side nothing while nobody sleeps |
 //!
 //! Every ring works in two styles. *Sync*: [`bell::Sleeper::wait`] blocks the thread. *Async*: the

@@ -334,3 +334,32 @@ fn fragment<'b>(
     rest[len..len.next_multiple_of(ALIGN)].fill(0);
     Some(&mut rest[..len])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::tag;
+
+    /// Also one that has the memory of a client that is gone can publish: it is not listened to.
+    #[test]
+    fn what_is_published_after_the_end_does_not_count() {
+        let (mut client, ring) = ring::spsc::pair(4096).unwrap();
+        let mut intake = Intake::new(ring, 1000);
+        let message = tag(RecordKind::Message, 3);
+        client.push(message, b"before").unwrap();
+        client.publish();
+        intake.close();
+        client.push(message, b"after").unwrap();
+        client.publish();
+        intake.close();
+        assert_eq!(intake.available(), Ok(16));
+        assert_eq!(intake.head(), Ok(Some((RecordKind::Message, 3))));
+        // Whether a run goes past the end does not matter: what follows it does.
+        let mut buf = [0; 64];
+        assert!(intake.take(&mut buf, 64).unwrap().is_some());
+        client.push(message, b"later").unwrap();
+        client.publish();
+        assert_eq!((intake.available(), intake.head()), (Ok(0), Ok(None)));
+        assert_eq!(intake.take(&mut buf, 64), Ok(None));
+    }
+}
