@@ -93,6 +93,7 @@ impl Mapping {
     }
 
     /// The address of something of `bytes` bytes at `offset`, if it lies inside and is aligned.
+    #[cfg(not(loom))]
     pub(crate) fn place(
         &self,
         what: &'static str,
