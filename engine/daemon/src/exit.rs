@@ -1,4 +1,5 @@
-//! Exit codes, in the manner of `sysexits.h`, so that a service manager can tell what starting again would mend.
+//! Exit codes, in the manner of `sysexits.h`, so that a service manager can tell what starting
+//! again would mend.
 
 use std::fmt;
 use std::process::ExitCode;

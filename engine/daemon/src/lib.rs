@@ -1,10 +1,10 @@
 //! The engine: reads its configuration, pins a thread and runs the loop.
 //!
-//! Two threads. The *hot* thread (`hot`) owns region, pool, transport, node and session server and everything
-//! that happens to a message. The *control* thread, which is the one that calls [`run()`], does what may block: it
-//! listens for programs, answers questions, writes log and state file, and takes signals. They talk
-//! through two bounded queues (`channel`); why so: `docs/adr/0005-thread-model.md`. There is no async
-//! runtime: `docs/adr/0003-no-async-runtime.md`.
+//! Two threads. The *hot* thread (`hot`) owns region, pool, transport, node and session server and
+//! everything that happens to a message. The *control* thread, which is the one that calls
+//! [`run()`], does what may block: it listens for programs, answers questions, writes log and state
+//! file, and takes signals. They talk through two bounded queues (`channel`); why so:
+//! `docs/adr/0005-thread-model.md`. There is no async runtime: `docs/adr/0003-no-async-runtime.md`.
 //!
 //! For tools: [`blackbox`] reads flight recorders, [`page`] counters pages. How to run an engine, its files and
 //! exit codes: `docs/operations.md`.

@@ -1,7 +1,8 @@
 //! Log lines, written by the control thread: text for people or one JSON object per line.
 //!
-//! The hot thread never formats: it hands over [`Trace`] values. A line that cannot be written (full disk, closed
-//! pipe) is counted and lost; the engine goes on, and says how many were lost once lines can be written again.
+//! The hot thread never formats: it hands over [`Trace`] values. A line that cannot be written
+//! (full disk, closed pipe) is counted and lost; the engine goes on, and says how many were lost
+//! once lines can be written again.
 
 use std::fmt::{Display, Write as _};
 use std::fs::{File, OpenOptions};

@@ -1,9 +1,10 @@
 //! The counters page: every counter of the engine in a file that anyone may map or read.
 //!
-//! Version 1, little-endian 64-bit words: magic, version, number of counters, words of a name, first half of the boot
-//! id, process id, monotonic time of the last update in nanoseconds, number of updates; from word 16 the
-//! names (UTF-8, zero-padded), then the values in the same order. Names are written once; values are
-//! stored one by one, so two of them may be from different moments of one update.
+//! Version 1, little-endian 64-bit words: magic, version, number of counters, words of a name,
+//! first half of the boot id, process id, monotonic time of the last update in nanoseconds, number
+//! of updates; from word 16 the names (UTF-8, zero-padded), then the values in the same order.
+//! Names are written once; values are stored one by one, so two of them may be from different
+//! moments of one update.
 
 use std::io;
 use std::path::Path;

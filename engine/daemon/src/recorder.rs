@@ -1,11 +1,12 @@
 //! The flight recorder: the last events, in a mapped file of fixed size that survives the process.
 //!
-//! Version 1, little-endian 64-bit words. The first [`HEADER_WORDS`] are the header: magic, version, words of a
-//! record, number of records, node, first half of the boot id, wall time of that boot. Then come the records, eight
-//! words each: number (from 1; 0: never written), wall time in nanoseconds since 1970, monotonic time in nanoseconds,
-//! `level << 16 | code`, and the four arguments. Record `n` stands at position `(n - 1) % count`. Its number is
-//! cleared first and written last, so a record that a crash cut short is not read. The file
-//! goes on where the last start ended.
+//! Version 1, little-endian 64-bit words. The first [`HEADER_WORDS`] are the header: magic,
+//! version, words of a record, number of records, node, first half of the boot id, wall time of
+//! that boot. Then come the records, eight words each: number (from 1; 0: never written), wall time
+//! in nanoseconds since 1970, monotonic time in nanoseconds, `level << 16 | code`, and the four
+//! arguments. Record `n` stands at position `(n - 1) % count`. Its number is cleared first and
+//! written last, so a record that a crash cut short is not read. The file goes on where the last
+//! start ended.
 
 use std::io;
 use std::path::Path;
@@ -36,8 +37,8 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// Opens the recorder's file and goes on after its last record; what is no recorder's file of the same size is
-    /// made empty.
+    /// Opens the recorder's file and goes on after its last record; what is no recorder's file of
+    /// the same size is made empty.
     ///
     /// # Errors
     /// When the file cannot be made, its blocks cannot be allocated or it cannot be mapped.

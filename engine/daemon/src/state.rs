@@ -1,8 +1,8 @@
 //! What survives a restart: the highest ring number that may have been used.
 //!
-//! A ring id must never repeat (Amir et al. 1995, section 4.1), so the number is stored before it is used: written to
-//! a new file, synced, renamed over the old one, and the directory synced. A crash leaves the old or the new
-//! number, never half of one.
+//! A ring id must never repeat (Amir et al. 1995, section 4.1), so the number is stored before it
+//! is used: written to a new file, synced, renamed over the old one, and the directory synced. A
+//! crash leaves the old or the new number, never half of one.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -53,10 +53,11 @@ impl State {
         Self { dir: dir.to_owned(), file: dir.join(FILE), draft: dir.join("ring.new") }
     }
 
-    /// Reads the number. Where there is none that can be believed, it is taken from the wall clock: milliseconds since
-    /// 1970. Rings are numbered one by one and take longer than a millisecond each to form, so this is above every
-    /// number used before, as long as the clock has not been set back by more than the
-    /// engine's whole life.
+    /// Reads the number. Where there is none that can be believed, it is taken from the wall clock:
+    /// milliseconds since
+    /// 1970. Rings are numbered one by one and take longer than a millisecond each to form, so this
+    ///       is above every number used before, as long as the clock has not been set back by more
+    ///       than the engine's whole life.
     ///
     /// # Errors
     /// When the file is there but cannot be read at all (permissions, a broken disk): guessing is not

@@ -1,4 +1,5 @@
-//! What an engine says about itself: taken by the hot thread as plain data, made into JSON by the control thread.
+//! What an engine says about itself: taken by the hot thread as plain data, made into JSON by the
+//! control thread.
 
 use std::collections::BTreeMap;
 

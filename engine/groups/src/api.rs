@@ -44,8 +44,9 @@ pub trait Clients {
     /// An estimate of the bytes waiting; zero if and only if `pull` would give nothing.
     fn pending_bytes(&self) -> u64;
 
-    /// Bytes that may be delivered to the programs of this node before a reader that keeps up a fair pace is in
-    /// danger of losing its place; no limit unless somebody lags. Becomes credit: the whole ring slows down to it.
+    /// Bytes that may be delivered to the programs of this node before a reader that keeps up a
+    /// fair pace is in danger of losing its place; no limit unless somebody lags. Becomes credit:
+    /// the whole ring slows down to it.
     fn room_bytes(&self) -> u64 {
         u64::MAX
     }

@@ -197,8 +197,8 @@ impl World {
         }
     }
 
-    /// From here on nothing breaks any more: paths, sockets, slots are well, who was stopped goes on, most of who
-    /// is dead is started.
+    /// From here on nothing breaks any more: paths, sockets, slots are well, who was stopped goes
+    /// on, most of who is dead is started.
     pub(crate) fn heal(&mut self) {
         self.healed = true;
         self.history.healed_ns = self.now_ns;

@@ -231,7 +231,9 @@ fn summary(args: &Args, t: &Totals, started: Instant) {
     let slowest_ms = t.slowest_recovery_ns / 1_000_000;
     if args.json {
         println!(
-            "{{\"seeds\":{},\"failed\":{},\"unsafe\":{},\"stuck\":{},\"crashed\":{},\"events\":{},\"delivered\":{},\"configurations\":{},\"slowest_recovery_ms\":{slowest_ms},\"seconds\":{seconds:.3}}}",
+            "{{\"seeds\":{},\"failed\":{},\"unsafe\":{},\"stuck\":{},\"crashed\":{},\
+             \"events\":{},\"delivered\":{},\"configurations\":{},\
+             \"slowest_recovery_ms\":{slowest_ms},\"seconds\":{seconds:.3}}}",
             t.seeds,
             t.failed,
             t.unsafe_seeds,

@@ -159,10 +159,20 @@ impl World {
                 let s = r.node.status();
                 let p = s.pool;
                 format!(
-                    "n{node} {:?} ring {} high {} aru {} stable {} delivered {}; free slots {}/{} small, {}/{} large, {} with readers; {:?}",
-                    s.totem.state, s.totem.ring, s.totem.seq, s.totem.aru, s.totem.stable,
-                    s.totem.delivered, p.small_free, p.small_total, p.large_free, p.large_total,
-                    r.readers.len(), r.node.next_timeout(),
+                    "n{node} {:?} ring {} high {} aru {} stable {} delivered {}; \
+                     free slots {}/{} small, {}/{} large, {} with readers; {:?}",
+                    s.totem.state,
+                    s.totem.ring,
+                    s.totem.seq,
+                    s.totem.aru,
+                    s.totem.stable,
+                    s.totem.delivered,
+                    p.small_free,
+                    p.small_total,
+                    p.large_free,
+                    p.large_total,
+                    r.readers.len(),
+                    r.node.next_timeout(),
                 )
             });
         }

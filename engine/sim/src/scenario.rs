@@ -153,9 +153,9 @@ pub struct Scenario {
 }
 
 /// Virtual time after healing within which everything has to be well again. Probing, back-off and
-/// the commit of a ring each take a small multiple of the token timeout's upper bound of 300 ms; a node shut out for
-/// the sake of a broken path waits at most as long again as the faults lasted, some three seconds. Four times
-/// that, so that only what does not end reaches it.
+/// the commit of a ring each take a small multiple of the token timeout's upper bound of 300 ms; a
+/// node shut out for the sake of a broken path waits at most as long again as the faults lasted,
+/// some three seconds. Four times that, so that only what does not end reaches it.
 pub const LIVENESS_NS: u64 = 12_000 * MS;
 
 /// What the bound is longer by when a key was replaced: a dead peer that may not have the new key is

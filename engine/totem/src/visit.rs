@@ -232,9 +232,9 @@ impl Ordering {
     /// The aru rule (Amir et al. 1995 sec. 3.2): lower it to mine; raise it only on my turn, if I
     /// lowered it or nobody did. Then what is stable: twice in a row the aru I send on covers it.
     ///
-    /// What was lowered at a detour is raised only at the regular visit after the next one: by then everybody
-    /// else has seen it lowered in its turn. Raised at once, it would hide the dip from those who come later, and
-    /// they would take for stable what some member never had.
+    /// What was lowered at a detour is raised only at the regular visit after the next one: by then
+    /// everybody else has seen it lowered in its turn. Raised at once, it would hide the dip from
+    /// those who come later, and they would take for stable what some member never had.
     pub(crate) fn settle(&mut self) {
         let Some(held) = &mut self.held else { return };
         let token = &mut held.token;

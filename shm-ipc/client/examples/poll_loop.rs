@@ -1,8 +1,9 @@
 //! One `poll` for everything: the client's descriptor beside any others, and messages written in place.
 //!
-//! `cargo run --example poll_loop -p synchrotron-client -- SOCKET GROUP`: every line of standard input becomes a message that is
-//! composed in the submit ring itself; everything received is printed. The same pattern serves epoll, io_uring and
-//! async runtimes: arm, wait for the descriptor by any means, disarm, read until nothing is left.
+//! `cargo run --example poll_loop -p synchrotron-client -- SOCKET GROUP`: every line of standard
+//! input becomes a message that is composed in the submit ring itself; everything received is
+//! printed. The same pattern serves epoll, io_uring and async runtimes: arm, wait for the
+//! descriptor by any means, disarm, read until nothing is left.
 
 use client::{Client, Event, Group, Options, PublishError};
 use rustix::event::{PollFd, PollFlags, poll};

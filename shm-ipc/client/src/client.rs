@@ -65,9 +65,10 @@ impl Client {
         })
     }
 
-    /// Connects anew, after [`crate::Event::Disconnected`] or [`crate::Event::Evicted`], and asks to join the
-    /// same groups again. Events not read yet are lost. The groups come back as views with `is_first` set; until then
-    /// publishing to them is refused, and [`crate::Group`]s of the old session are of no use any more.
+    /// Connects anew, after [`crate::Event::Disconnected`] or [`crate::Event::Evicted`], and asks
+    /// to join the same groups again. Events not read yet are lost. The groups come back as views
+    /// with `is_first` set; until then publishing to them is refused, and [`crate::Group`]s of the
+    /// old session are of no use any more.
     ///
     /// # Errors
     /// See [`ConnectError`]; the old session is over all the same, call again.
@@ -114,13 +115,14 @@ impl Client {
         self.attachment.ended()
     }
 
-    /// A descriptor for epoll, poll and their like. Call [`Client::arm`] before waiting on it and [`Client::disarm`] after.
+    /// A descriptor for epoll, poll and their like. Call [`Client::arm`] before waiting on it and
+    /// [`Client::disarm`] after.
     pub fn as_fd(&self) -> BorrowedFd<'_> {
         self.attachment.as_fd()
     }
 
-    /// Asks the engine to make the descriptor readable when there is something new. True: there is nothing to receive
-    /// now, so waiting makes sense.
+    /// Asks the engine to make the descriptor readable when there is something new. True: there is
+    /// nothing to receive now, so waiting makes sense.
     pub fn arm(&mut self) -> bool {
         self.inbox.is_empty() && self.attachment.arm()
     }

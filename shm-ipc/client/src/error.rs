@@ -90,7 +90,8 @@ pub enum JoinError {
     /// No view in time; the join may still come, as an [`crate::Event::View`].
     #[error("no view of the group in time")]
     Timeout,
-    /// While waiting, more arrived for other groups than may be kept; use [`crate::Client::start_join`] and read on.
+    /// While waiting, more arrived for other groups than may be kept; use
+    /// [`crate::Client::start_join`] and read on.
     #[error("too much arrived for other groups while waiting for the join")]
     TooMuchArrived,
     /// The session is over.

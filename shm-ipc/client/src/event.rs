@@ -134,7 +134,8 @@ pub enum Event<'a> {
         /// Why.
         reason: RefusedReason,
     },
-    /// A message in pieces that could not be put together: longer than [`crate::Options::assembly_bytes_max`] leaves room for.
+    /// A message in pieces that could not be put together: longer than
+    /// [`crate::Options::assembly_bytes_max`] leaves room for.
     Dropped {
         /// The group.
         group: Group,
@@ -145,7 +146,8 @@ pub enum Event<'a> {
     },
     /// The ring changed.
     Configuration(Configuration),
-    /// The engine ended the session, for this reason. Comes at every call from now on; see [`crate::Client::reconnect`].
+    /// The engine ended the session, for this reason. Comes at every call from now on; see
+    /// [`crate::Client::reconnect`].
     Evicted(Cause),
     /// The engine is gone or stops. Comes at every call from now on; see [`crate::Client::reconnect`].
     Disconnected,

@@ -20,14 +20,17 @@
 //! ```
 //!
 //! # What is promised
-//! * Every member of a group sees the same messages and views of that group in the same order, its own included.
-//!   Between joining and the first view, and after the view with which it left, it sees nothing of the group.
-//! * A message is read where it lies in shared memory; the bytes of an event stay until the next call that needs
-//!   `&mut` of the client. Messages larger than a frame are put together in memory of this process.
-//! * A reader that is slow loses nothing: the engine keeps a copy for it, up to a bound; past the bound it is evicted
-//!   and told so.
-//! * `publish` returns when the message is in the submit ring. What the engine took from there is ordered, or
-//!   [`Event::NotSent`] tells. What it had not taken when it died is gone: [`Client::unsent_bytes`] says how much that is.
+//! * Every member of a group sees the same messages and views of that group in the same order, its
+//!   own included. Between joining and the first view, and after the view with which it left, it
+//!   sees nothing of the group.
+//! * A message is read where it lies in shared memory; the bytes of an event stay until the next
+//!   call that needs `&mut` of the client. Messages larger than a frame are put together in memory
+//!   of this process.
+//! * A reader that is slow loses nothing: the engine keeps a copy for it, up to a bound; past the
+//!   bound it is evicted and told so.
+//! * `publish` returns when the message is in the submit ring. What the engine took from there is
+//!   ordered, or [`Event::NotSent`] tells. What it had not taken when it died is gone:
+//!   [`Client::unsent_bytes`] says how much that is.
 //!
 //! Layouts and the life of a session are described in `docs/ipc.md`.
 #![forbid(unsafe_code)]

@@ -90,8 +90,8 @@ impl Memberships {
 }
 
 impl Client {
-    /// Joins a group and waits for the first view that shows us in it, which is also the next event of the group. A name
-    /// is any 1 to 128 bytes. What arrives for other groups meanwhile is kept.
+    /// Joins a group and waits for the first view that shows us in it, which is also the next event
+    /// of the group. A name is any 1 to 128 bytes. What arrives for other groups meanwhile is kept.
     ///
     /// # Errors
     /// See [`JoinError`].
@@ -141,8 +141,8 @@ impl Client {
         Ok(request)
     }
 
-    /// Asks to leave a group. Everything published to it before is sent; the last event of the group is a view with
-    /// `is_last` set.
+    /// Asks to leave a group. Everything published to it before is sent; the last event of the
+    /// group is a view with `is_last` set.
     ///
     /// # Errors
     /// See [`LeaveError`].

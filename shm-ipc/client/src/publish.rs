@@ -41,8 +41,9 @@ impl DerefMut for Loan<'_> {
 }
 
 impl Client {
-    /// Publishes a message (agreed delivery), waiting for room in the submit ring as long as it takes. What arrives
-    /// meanwhile is set aside in memory of this process (up to 32 MiB and one message) and received later.
+    /// Publishes a message (agreed delivery), waiting for room in the submit ring as long as it
+    /// takes. What arrives meanwhile is set aside in memory of this process (up to 32 MiB and one
+    /// message) and received later.
     ///
     /// # Errors
     /// See [`PublishError`]; then nothing was published.
@@ -74,8 +75,8 @@ impl Client {
         self.send(group, bytes, true, false)
     }
 
-    /// Room for a message of exactly `len` bytes (at most 32 KiB), to be written in place: saves the copy of `publish`. The
-    /// bytes are whatever the ring held there before.
+    /// Room for a message of exactly `len` bytes (at most 32 KiB), to be written in place: saves
+    /// the copy of `publish`. The bytes are whatever the ring held there before.
     ///
     /// # Errors
     /// See [`PublishError`]; [`PublishError::Full`]: wait with [`Client::wait_for_room`].
@@ -88,8 +89,8 @@ impl Client {
         Ok(Loan { loan })
     }
 
-    /// Waits until a message of `len` bytes (at most 32 KiB) has room in the submit ring, or the session is over. False: the
-    /// time is over.
+    /// Waits until a message of `len` bytes (at most 32 KiB) has room in the submit ring, or the
+    /// session is over. False: the time is over.
     pub fn wait_for_room(&mut self, len: usize, timeout: Option<Duration>) -> bool {
         let bytes = record_bytes(len.min(PIECE_BYTES) + PIECE_HEADER_BYTES);
         self.wait(timeout, Some(bytes))
@@ -157,8 +158,8 @@ impl Client {
                     return Ok(());
                 }
                 Err(PublishError::Full) if may_wait => {
-                    // What has arrived is taken out of the engine's way first: if everybody waited for room without
-                    // reading, nobody would ever get any.
+                    // What has arrived is taken out of the engine's way first: if everybody waited
+                    // for room without reading, nobody would ever get any.
                     if !self.set_aside() {
                         self.wait(None, Some(record_bytes(len)));
                     }

@@ -16,8 +16,8 @@ use crate::{Client, RefusedReason};
 /// Bytes of events kept while waiting for a join, at most.
 const KEPT_BYTES_MAX: usize = 64 << 20;
 
-/// Times to look before sleeping. A message under way on this machine takes about as long as a few hundred looks;
-/// waking from sleep costs ten times that.
+/// Times to look before sleeping. A message under way on this machine takes about as long as a few
+/// hundred looks; waking from sleep costs ten times that.
 const LOOKS_BEFORE_SLEEP: u32 = 64;
 
 /// What all messages of a run have in common.

@@ -1,5 +1,5 @@
-//! Hostile clients at work beside a good one: they know the layout, drive the engine into every state they can, and write
-//! over everything at the same time.
+//! Hostile clients at work beside a good one: they know the layout, drive the engine into every
+//! state they can, and write over everything at the same time.
 
 mod engine;
 mod raw;

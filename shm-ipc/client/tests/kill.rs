@@ -1,5 +1,5 @@
-//! A program that is killed at any moment harms nobody and leaves nothing. In a file (and so a process) of its own, because it
-//! counts descriptors.
+//! A program that is killed at any moment harms nobody and leaves nothing. In a file (and so a
+//! process) of its own, because it counts descriptors.
 
 mod engine;
 

@@ -1,5 +1,6 @@
-//! Programs killed at any moment of their lives: while they connect, map, join, flood, read, wait, leave. The engine's descriptors,
-//! mappings and slots return to where they were. In a process of its own, because it counts them.
+//! Programs killed at any moment of their lives: while they connect, map, join, flood, read, wait,
+//! leave. The engine's descriptors, mappings and slots return to where they were. In a process of
+//! its own, because it counts them.
 
 mod engine;
 mod raw;

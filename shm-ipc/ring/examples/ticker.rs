@@ -1,7 +1,8 @@
 //! A feed of prices to several processes.
 //!
-//! The parent makes the ring and starts three readers, each a process of its own: one blocks (sync), one waits with
-//! `poll` on a descriptor beside other things (async), one is so slow that the feed has to go on without it. Run it:
+//! The parent makes the ring and starts three readers, each a process of its own: one blocks
+//! (sync), one waits with `poll` on a descriptor beside other things (async), one is so slow that
+//! the feed has to go on without it. Run it:
 //!
 //! ```text
 //! cargo run --release -p synchrotron-ring --example ticker

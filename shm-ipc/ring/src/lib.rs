@@ -45,10 +45,10 @@
 //! * **Publish**: data are written, then an index is stored with `Release`; the other side loads the
 //!   index with `Acquire` and may read the data. The same in the other direction gives room back:
 //!   data are read, then the consumer's index is stored with `Release`.
-//! * **Flag and check** (Dekker): each side stores its own word, executes a `SeqCst` fence, and loads the other's word.
-//!   At least one of the two sees the other's store. So no wake-up is lost ([`bell`]) and no
-//!   lease is overlooked ([`broadcast`]). Weaker orders do not give this on any architecture,
-//!   x86 included: a store may pass a later load.
+//! * **Flag and check** (Dekker): each side stores its own word, executes a `SeqCst` fence, and
+//!   loads the other's word. At least one of the two sees the other's store. So no wake-up is lost
+//!   ([`bell`]) and no lease is overlooked ([`broadcast`]). Weaker orders do not give this on any
+//!   architecture, x86 included: a store may pass a later load.
 //! * **Stamp**: a slot that may be overwritten under a reader carries a stamp which is read before and after
 //!   its contents ([`broadcast`]).
 //!

@@ -298,8 +298,8 @@ fn a_reader_comes_back_to_the_ring() {
     });
 }
 
-/// Diverted and brought back while the reader looked elsewhere: it must not go on in the ring where it was, since
-/// the producer holds nothing for it there any more.
+/// Diverted and brought back while the reader looked elsewhere: it must not go on in the ring where
+/// it was, since the producer holds nothing for it there any more.
 #[test]
 fn a_reader_notices_a_diversion_that_is_over_already() {
     check(|| {

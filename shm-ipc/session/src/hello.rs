@@ -1,8 +1,9 @@
 //! The datagrams on a session's socket. Little-endian; every one starts with a [`Head`].
 //!
-//! The client speaks first ([`Hello`]); the engine answers [`Welcome`] with descriptors, or [`Refusal`] and
-//! closes. After that the socket carries requests and their answers ([`Request`]) and, once, the reason why the engine
-//! ends the session ([`Refusal`] again). Its end is how each side notices that the other is gone.
+//! The client speaks first ([`Hello`]); the engine answers [`Welcome`] with descriptors, or
+//! [`Refusal`] and closes. After that the socket carries requests and their answers ([`Request`])
+//! and, once, the reason why the engine ends the session ([`Refusal`] again). Its end is how each
+//! side notices that the other is gone.
 
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -83,9 +84,9 @@ pub(crate) struct Hello {
     pub(crate) reserved_too: U32,
 }
 
-/// The engine's answer. With it come descriptors, in this order: the engine's page with its sleep word, this client's bell
-/// at the engine, the client's segment, the engine's segment, the bell of this client; and, if it shares memory, the
-/// message region and the delivery ring.
+/// The engine's answer. With it come descriptors, in this order: the engine's page with its sleep
+/// word, this client's bell at the engine, the client's segment, the engine's segment, the bell of
+/// this client; and, if it shares memory, the message region and the delivery ring.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(crate) struct Welcome {

@@ -1,8 +1,8 @@
 //! Formats shared by engine and client: records of the submit ring and the runs cut from them.
 //!
-//! A submit ring carries records of `[len: u32][tag: u32][bytes][padding to 8]`, the layout that ordered
-//! frames carry too, so that the engine moves a whole run of them with one copy. The tag says what a record is and for
-//! which group; in a frame it is zero.
+//! A submit ring carries records of `[len: u32][tag: u32][bytes][padding to 8]`, the layout that
+//! ordered frames carry too, so that the engine moves a whole run of them with one copy. The tag
+//! says what a record is and for which group; in a frame it is zero.
 
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};

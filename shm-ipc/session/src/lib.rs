@@ -1,5 +1,5 @@
-//! Sessions between programs and the engine of their node: the handshake over a Unix socket, the rings of shared
-//! memory that follow from it, and the rules by which both sides use them.
+//! Sessions between programs and the engine of their node: the handshake over a Unix socket, the
+//! rings of shared memory that follow from it, and the rules by which both sides use them.
 //!
 //! Three parts:
 //! * [`Acceptor`], on the engine's control thread: listens, authorises (`SO_PEERCRED`), shakes hands, carries

@@ -41,8 +41,8 @@ pub(crate) enum Departure {
 
 /// Shared by the two threads.
 pub(crate) struct Link {
-    /// At most two per session (open, gone), and a session counts until its `Closed` came back; twice that for what
-    /// is under way: never full.
+    /// At most two per session (open, gone), and a session counts until its `Closed` came back;
+    /// twice that for what is under way: never full.
     arrivals: ArrayQueue<Arrival>,
     /// At most two per session (evicted, closed): never full.
     pub(crate) departures: ArrayQueue<Departure>,

@@ -30,8 +30,9 @@ pub enum OpenError {
     },
 }
 
-/// Starts to serve sessions. `region` is the descriptor of the memory under `pool`, which clients get to map. The
-/// server stays on the calling (hot) thread; the acceptor goes to the control thread.
+/// Starts to serve sessions. `region` is the descriptor of the memory under `pool`, which clients
+/// get to map. The server stays on the calling (hot) thread; the acceptor goes to the control
+/// thread.
 ///
 /// # Errors
 /// When the socket is in use or cannot be made, or the kernel gives no memory.

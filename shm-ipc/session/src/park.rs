@@ -1,8 +1,8 @@
 //! How clients wake the engine.
 //!
-//! The engine announces its sleep in one word that all clients map read-only, and sleeps on one epoll instance. Each
-//! client rings an eventfd of its own that is in that instance: were it one eventfd for all, a client could fill it, take
-//! `O_NONBLOCK` off, and so block the others.
+//! The engine announces its sleep in one word that all clients map read-only, and sleeps on one
+//! epoll instance. Each client rings an eventfd of its own that is in that instance: were it one
+//! eventfd for all, a client could fill it, take `O_NONBLOCK` off, and so block the others.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 

@@ -1,9 +1,10 @@
 //! The memory of one session, and the engine's side of it.
 //!
-//! Two segments. The *client's*, which both sides may write: a page with the sides of the submit ring, its data, and a page
-//! with the consumer's side of the private ring and the cursor for the delivery ring. The *engine's*, which the client maps
-//! read-only: a page with the producer's side of the private ring, and its data. So a client can never write what the
-//! engine believes about itself.
+//! Two segments. The *client's*, which both sides may write: a page with the sides of the submit
+//! ring, its data, and a page with the consumer's side of the private ring and the cursor for the
+//! delivery ring. The *engine's*, which the client maps read-only: a page with the producer's side
+//! of the private ring, and its data. So a client can never write what the engine believes about
+//! itself.
 
 use std::os::fd::OwnedFd;
 
@@ -17,8 +18,8 @@ use crate::config::RingSizes;
 use crate::descriptor::{DESCRIPTOR_BYTES, Descriptor};
 use crate::server::Broken;
 
-/// Most descriptors a reader may hold at a time: enough for one look at the ring to be worth it, few enough that
-/// what a lagging reader pins is little.
+/// Most descriptors a reader may hold at a time: enough for one look at the ring to be worth it,
+/// few enough that what a lagging reader pins is little.
 pub(crate) const LEASE_MAX: u32 = 32;
 
 /// Where the consumer's side of the private ring lies in the client's last page.
@@ -144,8 +145,8 @@ impl Seat {
         self.diverted_at = self.private.position();
     }
 
-    /// Whether the reader has read from its private ring since it was taken off the delivery ring (so it knows that it
-    /// was) and has little left there.
+    /// Whether the reader has read from its private ring since it was taken off the delivery ring
+    /// (so it knows that it was) and has little left there.
     pub(crate) fn has_caught_up(&mut self) -> Result<bool, Broken> {
         let released = self.private.released()?;
         Ok(released > self.diverted_at && self.private.backlog() <= self.private.capacity() / 4)

@@ -87,8 +87,9 @@ pub(crate) fn recv(fd: impl AsFd, buf: &mut [u8], fds: &mut Vec<OwnedFd>) -> io:
     Ok(message.bytes)
 }
 
-/// As [`recv`], from somebody who has no descriptors to send. What is sent all the same the kernel drops: we never
-/// hold, and so never close, a file of a client's choice, whose close might block (its file system may be the client).
+/// As [`recv`], from somebody who has no descriptors to send. What is sent all the same the kernel
+/// drops: we never hold, and so never close, a file of a client's choice, whose close might block
+/// (its file system may be the client).
 ///
 /// # Errors
 /// As [`recv`].

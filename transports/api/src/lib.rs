@@ -1,8 +1,8 @@
 //! What a transport is: something that moves datagrams between nodes in slots of the engine's region.
 //!
 //! A transport knows addresses and queues, no protocol. The engine calls it from one thread only:
-//! [`Transport::send`] any number of times, [`Transport::flush`] once, then [`Transport::poll`] until nothing is
-//! left, and [`Transport::wait`] when the idle strategy says so.
+//! [`Transport::send`] any number of times, [`Transport::flush`] once, then [`Transport::poll`]
+//! until nothing is left, and [`Transport::wait`] when the idle strategy says so.
 //!
 //! Besides the trait there are a network in memory ([`memory`]), wrappers that lose ([`lossy`]) or
 //! record ([`pcap`]) what passes through any transport, and, with the feature `conformance`, the suite

@@ -1,4 +1,5 @@
-//! Answers to what is asked on the control socket. A question is one word of text; an answer is one JSON object.
+//! Answers to what is asked on the control socket. A question is one word of text; an answer is one
+//! JSON object.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

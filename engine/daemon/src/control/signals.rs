@@ -31,8 +31,8 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Takes over SIGTERM, SIGINT and SIGHUP. `exit_code` is for those who cannot wait: the second SIGTERM or SIGINT
-    /// ends the process at once with it.
+    /// Takes over SIGTERM, SIGINT and SIGHUP. `exit_code` is for those who cannot wait: the second
+    /// SIGTERM or SIGINT ends the process at once with it.
     ///
     /// # Errors
     /// When the system gives no sockets.

@@ -1,9 +1,10 @@
 //! What to do with nothing to do.
 //!
-//! Waking a sleeping thread costs some 15 us, spinning costs a core (docs/adr/0005). `busy` never sleeps, `park`
-//! always does, `adaptive` spins for a while first, but only while nobody else wants the core: a spinning thread
-//! yields on every turn, and a yield that takes long means that somebody else ran. Then sleeping at
-//! once is better for both, and spinning is tried again a little later.
+//! Waking a sleeping thread costs some 15 us, spinning costs a core (docs/adr/0005). `busy` never
+//! sleeps, `park` always does, `adaptive` spins for a while first, but only while nobody else wants
+//! the core: a spinning thread yields on every turn, and a yield that takes long means that
+//! somebody else ran. Then sleeping at once is better for both, and spinning is tried again a
+//! little later.
 
 use schema::Idle;
 

@@ -230,8 +230,8 @@ fn faulty(
     Ok(Lossy::new(udp, pool.clone(), me as u16, nodes.len() as u16, faults, plan.seed))
 }
 
-/// Opens the sockets. A predecessor that was killed keeps its ports until the kernel has taken its io_uring down, which
-/// it does behind the scenes and takes its time for: wait for that, a while.
+/// Opens the sockets. A predecessor that was killed keeps its ports until the kernel has taken its
+/// io_uring down, which it does behind the scenes and takes its time for: wait for that, a while.
 fn open_udp(config: &Config, pool: &Pool) -> Result<UdpTransport, uring::Error> {
     let deadline_ns = monotonic_ns() + PORTS_WAIT_NS;
     loop {

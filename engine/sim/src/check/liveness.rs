@@ -1,6 +1,6 @@
 //! Liveness: after healing, within a bound, one ring of all live nodes, synchronised, every request
-//! answered, every message taken, and a fresh message of every node delivered everywhere. The world looks for these
-//! while the run goes on and notes what is missing when the bound is reached.
+//! answered, every message taken, and a fresh message of every node delivered everywhere. The world
+//! looks for these while the run goes on and notes what is missing when the bound is reached.
 
 use super::{Case, Findings};
 

@@ -3,9 +3,9 @@
 
 use super::{Case, Findings};
 
-/// Slots that a node at rest may keep: the token for its retransmission, a frame being built per lane,
-/// and the last frames of the ring until the next visit proves that all have them. Anything that leaks per frame
-/// passes this within a run.
+/// Slots that a node at rest may keep: the token for its retransmission, a frame being built per
+/// lane, and the last frames of the ring until the next visit proves that all have them. Anything
+/// that leaks per frame passes this within a run.
 pub(crate) const IDLE_SLOTS_MAX: u64 = 16;
 
 pub(crate) fn check(case: &Case<'_>, out: &mut Findings) {

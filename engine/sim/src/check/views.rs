@@ -194,9 +194,9 @@ impl<'h> Walk<'h> {
     }
 }
 
-/// Views with one name (group, ring, frame) are one everywhere, except where parts of the ring that separate
-/// miss frames of each other: then they are one for those who take the same way out. A frame may make several; who joins or
-/// leaves within it sees only some of them.
+/// Views with one name (group, ring, frame) are one everywhere, except where parts of the ring that
+/// separate miss frames of each other: then they are one for those who take the same way out. A
+/// frame may make several; who joins or leaves within it sees only some of them.
 fn agreement(case: &Case<'_>, out: &mut Findings) {
     type Seen<'h> = BTreeMap<LifeId, Vec<&'h [MemberId]>>;
     type Name<'h> = (GroupId, RingId, u64, Option<Way<'h>>);

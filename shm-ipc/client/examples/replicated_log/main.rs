@@ -1,10 +1,12 @@
-//! A replicated state machine: a key-value store that every member keeps by applying the same commands in the same order.
+//! A replicated state machine: a key-value store that every member keeps by applying the same
+//! commands in the same order.
 //!
 //! `cargo run --example replicated_log -p synchrotron-client -- SOCKET GROUP [--drive COUNT]`
 //!
-//! Commands on standard input: `set KEY VALUE`, `del KEY`, `get KEY`, `hash`; the end of input ends the program. With
-//! `--drive` it publishes COUNT commands by itself and ends when it has applied its last one. It prints a hash of its state at each view and at the
-//! end; members that stand at the same point print the same. Kill it, start it again: it catches up from an elder. Kill the
+//! Commands on standard input: `set KEY VALUE`, `del KEY`, `get KEY`, `hash`; the end of input ends
+//! the program. With `--drive` it publishes COUNT commands by itself and ends when it has applied
+//! its last one. It prints a hash of its state at each view and at the end; members that stand at
+//! the same point print the same. Kill it, start it again: it catches up from an elder. Kill the
 //! engine: it waits for it, rejoins and catches up.
 
 mod store;

@@ -1,16 +1,17 @@
-//! A replicated key-value store: every member applies the same commands in the same order, and one that (re)joins gets the
-//! state from an elder, in order.
+//! A replicated key-value store: every member applies the same commands in the same order, and one
+//! that (re)joins gets the state from an elder, in order.
 //!
-//! How a newcomer catches up. The view with which it joins is a *point* in the total order. Everybody knows from the views who
-//! has no state yet (*waiting*, and since which point). The first member with state, the *elder*, takes a snapshot when it
-//! sees the view, that is: of the state at exactly this point, and publishes it with the point's place. The newcomer keeps
-//! the commands that come meanwhile; when a snapshot of its own or a later point arrives it takes that and applies the
-//! commands kept that came after the point. If the elder dies first, the view that shows it is the next point,
-//! and the next elder does the same there.
+//! How a newcomer catches up. The view with which it joins is a *point* in the total order.
+//! Everybody knows from the views who has no state yet (*waiting*, and since which point). The
+//! first member with state, the *elder*, takes a snapshot when it sees the view, that is: of the
+//! state at exactly this point, and publishes it with the point's place. The newcomer keeps the
+//! commands that come meanwhile; when a snapshot of its own or a later point arrives it takes that
+//! and applies the commands kept that came after the point. If the elder dies first, the view that
+//! shows it is the next point, and the next elder does the same there.
 //!
-//! When two parts of a cluster meet again, each may have gone on alone. The side of the first member in the view's order that did
-//! not just join wins; the others wait for its snapshot. If that member has no state itself it says so, and the next
-//! one of its side takes its place.
+//! When two parts of a cluster meet again, each may have gone on alone. The side of the first
+//! member in the view's order that did not just join wins; the others wait for its snapshot. If
+//! that member has no state itself it says so, and the next one of its side takes its place.
 
 use std::collections::BTreeMap;
 

@@ -98,8 +98,8 @@ impl Raw {
     }
 }
 
-/// A session whose memory is written by hand. Files: the engine's page, our bell at the engine, our segment, the
-/// engine's segment, (our bell), the region, the delivery ring.
+/// A session whose memory is written by hand. Files: the engine's page, our bell at the engine, our
+/// segment, the engine's segment, (our bell), the region, the delivery ring.
 pub(crate) struct RawSession {
     pub(crate) raw: Raw,
     pub(crate) fds: Vec<File>,

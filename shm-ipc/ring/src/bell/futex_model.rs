@@ -1,8 +1,8 @@
 //! A futex for loom: compare and block are one step, as in the kernel.
 //!
-//! loom has no futexes. A yielding loop over the comparison is what remains of one when "blocked" and "woken" are
-//! left out: it ends in every execution in which the ringer rings, and a lost wake-up shows as loom's report that the
-//! loop cannot make progress.
+//! loom has no futexes. A yielding loop over the comparison is what remains of one when "blocked"
+//! and "woken" are left out: it ends in every execution in which the ringer rings, and a lost
+//! wake-up shows as loom's report that the loop cannot make progress.
 
 use std::io;
 use std::time::Duration;

@@ -8,12 +8,12 @@
 //! | `sleep: u32` | the sleeper | odd: it sleeps or is about to; each sleep has an odd value of its own |
 //! | `rings: u32` | the ringer | counts rings; what a futex waits on |
 //!
-//! The sleeper: stores an odd `sleep`, `SeqCst` fence, looks *once more* whether there is something to do,
-//! and only then blocks. The ringer: makes something to do visible, `SeqCst` fence, loads `sleep`; if it is odd
-//! and it has not rung for this very value yet, it rings. Of two such sequences at least one sees the other's store,
-//! so either the sleeper finds the work or the ringer finds the sleeper: no wake-up is lost.
-//! While the other side is awake ringing costs a fence and a load, and a sleep is rung for once, however
-//! much is published meanwhile.
+//! The sleeper: stores an odd `sleep`, `SeqCst` fence, looks *once more* whether there is something
+//! to do, and only then blocks. The ringer: makes something to do visible, `SeqCst` fence, loads
+//! `sleep`; if it is odd and it has not rung for this very value yet, it rings. Of two such
+//! sequences at least one sees the other's store, so either the sleeper finds the work or the
+//! ringer finds the sleeper: no wake-up is lost. While the other side is awake ringing costs a
+//! fence and a load, and a sleep is rung for once, however much is published meanwhile.
 //!
 //! How it blocks, one of:
 //! * **futex** on `rings` ([`Sleeper::wait`]): sync use. The sleeper reads `rings` before it announces its

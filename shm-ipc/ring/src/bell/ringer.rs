@@ -36,8 +36,8 @@ impl Ringer {
         self.ring_after_fence()
     }
 
-    /// As [`Ringer::ring`], when the caller has executed a `SeqCst` fence ([`crate::bell::full_fence`]) since publishing: one fence
-    /// serves any number of ringers.
+    /// As [`Ringer::ring`], when the caller has executed a `SeqCst` fence
+    /// ([`crate::bell::full_fence`]) since publishing: one fence serves any number of ringers.
     pub fn ring_after_fence(&mut self) -> bool {
         // Relaxed: the fence orders it, and nothing else is read by its leave.
         let sleep = self.place.sleep.load(Ordering::Relaxed);

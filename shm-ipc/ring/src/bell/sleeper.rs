@@ -9,9 +9,9 @@ use crate::sync::{Ordering, fence};
 
 /// Sleeps until rung for.
 ///
-/// The order is always: [`Sleeper::prepare`], look for work once more, then either [`Sleeper::cancel`] or a wait.
-/// [`Sleeper::block_on`] does all of it. Async use: prepare, look, then wait until
-/// [`Sleeper::fd`] is readable by any means, then [`Sleeper::cancel`].
+/// The order is always: [`Sleeper::prepare`], look for work once more, then either
+/// [`Sleeper::cancel`] or a wait. [`Sleeper::block_on`] does all of it. Async use: prepare, look,
+/// then wait until [`Sleeper::fd`] is readable by any means, then [`Sleeper::cancel`].
 #[derive(Debug)]
 pub struct Sleeper {
     place: Place,
@@ -63,8 +63,9 @@ impl Sleeper {
         }
     }
 
-    /// Blocks until rung for since [`Sleeper::prepare`], or until the time is over (`None`: no limit), and ends the
-    /// announcement. May return early for no reason. Returns whether it was before the time was over.
+    /// Blocks until rung for since [`Sleeper::prepare`], or until the time is over (`None`: no
+    /// limit), and ends the announcement. May return early for no reason. Returns whether it was
+    /// before the time was over.
     ///
     /// # Errors
     /// When the kernel refuses to wait; a signal is not an error.

@@ -51,8 +51,9 @@ impl Producer {
         self.next
     }
 
-    /// Adds a reader and returns its name and the first index it gets: the next one pushed. The cursor must not have been given
-    /// to anybody yet; `ringer` wakes it ([`Producer::wake_sleepers`]).
+    /// Adds a reader and returns its name and the first index it gets: the next one pushed. The
+    /// cursor must not have been given to anybody yet; `ringer` wakes it
+    /// ([`Producer::wake_sleepers`]).
     pub fn add_reader(&mut self, cursor: &Cursor, ringer: Option<Ringer>) -> (ReaderId, u64) {
         let generation = self.generation;
         self.generation = generation.wrapping_add(1);
@@ -121,8 +122,9 @@ impl Producer {
         ringers.map(|ringer| usize::from(ringer.ring_after_fence())).sum()
     }
 
-    /// Looks at every reader and returns the first index that one still needs (the next index if none
-    /// does): what lies below may be reused. Costs one load of another processor's line per reader: call it once per batch.
+    /// Looks at every reader and returns the first index that one still needs (the next index if
+    /// none does): what lies below may be reused. Costs one load of another processor's line per
+    /// reader: call it once per batch.
     pub fn min_released(&mut self) -> u64 {
         let next = self.next;
         let needs = self.seats.iter_mut().flatten().filter_map(|seat| seat.needs(next));
@@ -182,16 +184,16 @@ impl Producer {
         }
     }
 
-    /// Brings a diverted reader back; `None`: it is unknown. What is returned is to be told to the reader at the end of the other
-    /// stream.
+    /// Brings a diverted reader back; `None`: it is unknown. What is returned is to be told to the
+    /// reader at the end of the other stream.
     pub fn resume(&mut self, id: ReaderId) -> Option<Return> {
         let next = self.next;
         Some(self.seat(id)?.resume(next))
     }
 
-    /// Tells a reader that it is out, and why (not zero), and wakes it. Returns what it may still be reading in place; how
-    /// long that is kept is for the caller to decide. It stays known, so that its bell stays open until it
-    /// has seen the news, until [`Producer::remove_reader`].
+    /// Tells a reader that it is out, and why (not zero), and wakes it. Returns what it may still
+    /// be reading in place; how long that is kept is for the caller to decide. It stays known, so
+    /// that its bell stays open until it has seen the news, until [`Producer::remove_reader`].
     ///
     /// # Errors
     /// When its cursor is impossible, or the reader unknown (`None`).

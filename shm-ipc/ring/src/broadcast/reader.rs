@@ -126,8 +126,8 @@ impl Reader {
         }
     }
 
-    /// Reads from the ring again, as the other stream says. If the producer has diverted the stream again since, the next lease
-    /// says [`Lease::Moved`], and the other stream goes on.
+    /// Reads from the ring again, as the other stream says. If the producer has diverted the stream
+    /// again since, the next lease says [`Lease::Moved`], and the other stream goes on.
     pub fn resume(&mut self, at: Return) {
         let index = at.index;
         self.epoch = at.epoch;

@@ -21,8 +21,8 @@ pub struct Held {
     pub until: u64,
 }
 
-/// Where a diverted reader comes back to the ring. The application tells it to the reader at the end of the other
-/// stream, for [`crate::broadcast::Reader::resume`].
+/// Where a diverted reader comes back to the ring. The application tells it to the reader at the
+/// end of the other stream, for [`crate::broadcast::Reader::resume`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Return {
     /// Everything below went the other way, everything from it on comes through the ring.
@@ -89,8 +89,8 @@ impl Seat {
         }
     }
 
-    /// First index it may still need from the ring, or `None` if it holds nothing back. `next`: index after the last one
-    /// pushed.
+    /// First index it may still need from the ring, or `None` if it holds nothing back. `next`:
+    /// index after the last one pushed.
     pub(super) fn needs(&mut self, next: u64) -> Option<u64> {
         if self.corrupt.is_some() || self.is_diverted() || self.evicted {
             return None;

@@ -47,11 +47,12 @@ pub enum Next {
 
 /// Reads records, gives their room back in batches.
 ///
-/// The producer need not be trusted: its index is accepted only if it does not go back and is at most a
-/// ring ahead, lengths only if the record lies inside what was published. What [`Consumer::copy_run`]
-/// and [`Consumer::copy_payload`] put into private memory is checked or still to be checked as each of them says; only
-/// [`Consumer::payload`] reads in place, and is `unsafe` because it takes a producer that keeps the rules.
-/// After [`Corrupt`] the ring stays corrupt.
+/// The producer need not be trusted: its index is accepted only if it does not go back and is at
+/// most a ring ahead, lengths only if the record lies inside what was published. What
+/// [`Consumer::copy_run`] and [`Consumer::copy_payload`] put into private memory is checked or
+/// still to be checked as each of them says; only [`Consumer::payload`] reads in place, and is
+/// `unsafe` because it takes a producer that keeps the rules. After [`Corrupt`] the ring stays
+/// corrupt.
 #[derive(Debug)]
 pub struct Consumer {
     own: Shared<Side>,
@@ -151,8 +152,8 @@ impl Consumer {
         Ok(Next::Run(run))
     }
 
-    /// Copies the run into private memory and checks the copy: it is made of exactly `count` records with the run's
-    /// tag, so that [`records`] walks it without errors.
+    /// Copies the run into private memory and checks the copy: it is made of exactly `count`
+    /// records with the run's tag, so that [`records`] walks it without errors.
     ///
     /// # Errors
     /// When the producer changed what it had published.

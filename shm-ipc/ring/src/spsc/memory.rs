@@ -53,8 +53,8 @@ impl Memory {
         PAGE_BYTES + capacity
     }
 
-    /// Makes a segment with one ring that both sides may write (see [`Memory::segment_bytes`]). `capacity`: bytes, a power of
-    /// two, at least [`PAGE_BYTES`].
+    /// Makes a segment with one ring that both sides may write (see [`Memory::segment_bytes`]).
+    /// `capacity`: bytes, a power of two, at least [`PAGE_BYTES`].
     ///
     /// # Errors
     /// When the capacity does not fit or the kernel gives no memory.

@@ -1,7 +1,8 @@
 //! One producer, one consumer: records of any length in a ring of bytes.
 //!
 //! # Layout
-//! A *side* is one 128-byte line written by one side only (two cache lines, because processors fetch them in pairs):
+//! A *side* is one 128-byte line written by one side only (two cache lines, because processors
+//! fetch them in pairs):
 //!
 //! | offset | producer's side | consumer's side |
 //! |---|---|---|
@@ -19,10 +20,10 @@
 //! | 8 | `len` | payload |
 //! | | 0-7 | padding to a multiple of 8, zeros |
 //!
-//! The data are mapped twice, back to back, so every record, every loan and every run of records is contiguous:
-//! one copy moves any number of records. The price is a second mapping (addresses, no memory) and that
-//! capacities are multiples of a page; the gain is that there are no filler records for a hostile peer to play with, and
-//! that a record may be as long as the ring.
+//! The data are mapped twice, back to back, so every record, every loan and every run of records is
+//! contiguous: one copy moves any number of records. The price is a second mapping (addresses, no
+//! memory) and that capacities are multiples of a page; the gain is that there are no filler
+//! records for a hostile peer to play with, and that a record may be as long as the ring.
 //!
 //! # Trust
 //! Producer and consumer each check what the other stores; see [`Producer`] and [`Consumer`]. Data

@@ -1,7 +1,8 @@
 //! The client's side of a session: submitting in place, reading in place, waiting.
 //!
-//! Everything read here comes from the engine, which a client trusts: it may stop the client any time anyway. What is
-//! checked is checked so that mixed versions fail in good order, not to withstand an attack.
+//! Everything read here comes from the engine, which a client trusts: it may stop the client any
+//! time anyway. What is checked is checked so that mixed versions fail in good order, not to
+//! withstand an attack.
 
 mod read;
 mod socket;

@@ -50,9 +50,10 @@ impl Attachment {
         let (descriptor, reading) = self.reading.as_ref()?;
         let body = match reading {
             Reading::Private(record) => {
-                // SAFETY: the engine alone writes this ring (it is mapped read-only here and sealed) and, being
-                // its producer, keeps its rules; the record is given back only in `give_back`, which needs `&mut self` and
-                // so comes after the borrow of the item has ended.
+                // SAFETY: the engine alone writes this ring (it is mapped read-only here and
+                // sealed) and, being its producer, keeps its rules; the record is given back only
+                // in `give_back`, which needs `&mut self` and so comes after the borrow of the item
+                // has ended.
                 let record = unsafe { self.private.payload(record) };
                 &record[DESCRIPTOR_BYTES..]
             }
@@ -232,10 +233,11 @@ impl Attachment {
         if offset.checked_add(len)? > region.len() {
             return None;
         }
-        // SAFETY: the range lies in the mapping. The engine does not write to a slot while a reader that keeps the
-        // rules holds a lease on a descriptor that names it, and we release ours only in `give_back`, after the
-        // borrow of the item has ended. (An engine that evicts us uses the slots again after a time of grace; we were
-        // told by then. Bytes may change under a program that ignores that: u8s, never invalid.)
+        // SAFETY: the range lies in the mapping. The engine does not write to a slot while a reader
+        // that keeps the rules holds a lease on a descriptor that names it, and we release ours
+        // only in `give_back`, after the borrow of the item has ended. (An engine that evicts us
+        // uses the slots again after a time of grace; we were told by then. Bytes may change under
+        // a program that ignores that: u8s, never invalid.)
         Some(unsafe { std::slice::from_raw_parts(region.base().as_ptr().add(offset), len) })
     }
 }

@@ -36,8 +36,9 @@ impl Attachment {
         self.epoll.as_fd()
     }
 
-    /// Asks the engine to ring when there is something new. True: there was nothing up to this moment, so
-    /// waiting makes sense. False: there is something already. Afterwards, before reading on: [`Attachment::disarm`].
+    /// Asks the engine to ring when there is something new. True: there was nothing up to this
+    /// moment, so waiting makes sense. False: there is something already. Afterwards, before
+    /// reading on: [`Attachment::disarm`].
     pub fn arm(&mut self) -> bool {
         self.sleeper.prepare();
         !self.has_next()
@@ -49,8 +50,8 @@ impl Attachment {
         self.look_at_socket();
     }
 
-    /// Waits until there is something to read or (`or_room`) room for that many bytes in the submit ring, or the session
-    /// is over. False: the time is over. May return early for no reason.
+    /// Waits until there is something to read or (`or_room`) room for that many bytes in the submit
+    /// ring, or the session is over. False: the time is over. May return early for no reason.
     ///
     /// # Errors
     /// What the kernel says to waiting.

@@ -32,8 +32,9 @@ enum Body<'a> {
 }
 
 impl Server {
-    /// Delivers one item to the local programs it concerns. Calls come in the total order. Never fails: a reader
-    /// for whom there is no room is dealt with as the documentation of this crate says.
+    /// Delivers one item to the local programs it concerns. Calls come in the total order. Never
+    /// fails: a reader for whom there is no room is dealt with as the documentation of this crate
+    /// says.
     pub fn deliver(&mut self, item: Delivery<'_>) {
         match item {
             Delivery::Messages(messages) => self.deliver_messages(&messages),

@@ -71,7 +71,8 @@ pub(crate) struct Intake {
     ring: Consumer,
     large: Option<Large>,
     cut: Option<Cut>,
-    /// What was taken of the large message so far, in case it has to start again: the ring has given its room back.
+    /// What was taken of the large message so far, in case it has to start again: the ring has
+    /// given its room back.
     kept: Vec<u8>,
     /// Where in `kept` the next fragment starts while the message is sent again.
     again_at: Option<usize>,
@@ -310,8 +311,8 @@ impl Taken {
     }
 }
 
-/// Writes the header of a fragment of at most `left` bytes that starts at `offset`, and its padding, and gives the
-/// place for its bytes. `None`: too little room for it to be worth while.
+/// Writes the header of a fragment of at most `left` bytes that starts at `offset`, and its
+/// padding, and gives the place for its bytes. `None`: too little room for it to be worth while.
 fn fragment<'b>(
     buf: &'b mut [u8],
     large: &Large,

@@ -1,9 +1,9 @@
 //! The engine thread's half: reads submit rings, delivers, keeps what readers still need.
 //!
-//! One thread owns it; no call blocks, and on the path of messages none allocates or makes a system call,
-//! but for one `write` per sleeping client and batch. Order of calls in one turn of the engine's loop: [`Server::poll`],
-//! then [`Server::pull`] and [`Server::deliver`] as the protocol has it, then [`Server::publish`] once, then
-//! [`Server::reclaim`].
+//! One thread owns it; no call blocks, and on the path of messages none allocates or makes a system
+//! call, but for one `write` per sleeping client and batch. Order of calls in one turn of the
+//! engine's loop: [`Server::poll`], then [`Server::pull`] and [`Server::deliver`] as the protocol
+//! has it, then [`Server::publish`] once, then [`Server::reclaim`].
 
 mod api;
 mod backlog;
@@ -34,8 +34,8 @@ use crate::hello::Cause;
 use crate::link::{Arrival, Link};
 use crate::park::Parking;
 
-/// Bytes a session may send before it is the next one's turn; at least one full buffer of `pull`, so that one round
-/// always finds somebody who may send.
+/// Bytes a session may send before it is the next one's turn; at least one full buffer of `pull`,
+/// so that one round always finds somebody who may send.
 const QUANTUM_BYTES: i64 = 65_536;
 
 /// Control records read from one session in one `poll`; more wait for the next.
@@ -150,8 +150,8 @@ impl Server {
     /// Writes one run's body into `buf`: consecutive messages of one session to one group, or a fragment of
     /// one that does not fit. Sessions take turns by bytes. `None`: nothing waits or nothing fits.
     pub fn pull(&mut self, buf: &mut [u8]) -> Option<Pulled> {
-        // Frames may shrink (path MTU): forget the largest room, but not so fast that the last of many runs in a frame
-        // finds it forgotten.
+        // Frames may shrink (path MTU): forget the largest room, but not so fast that the last of
+        // many runs in a frame finds it forgotten.
         self.frame_bytes = buf.len().max(self.frame_bytes - self.frame_bytes / 512);
         let mut pulled = None;
         for _ in 0..=2 * self.order.len() {
@@ -174,8 +174,9 @@ impl Server {
         pulled
     }
 
-    /// From here on there may be receivers that have not seen the beginning of messages under way: those are sent again
-    /// from their first byte. (Those who saw it forget it when they see it again.)
+    /// From here on there may be receivers that have not seen the beginning of messages under way:
+    /// those are sent again from their first byte. (Those who saw it forget it when they see it
+    /// again.)
     pub fn restart_messages(&mut self) {
         for at in 0..self.order.len() {
             let place = self.order[at];
@@ -189,8 +190,9 @@ impl Server {
         self.evict_doomed();
     }
 
-    /// Whether the engine may go to sleep: nothing has happened that [`Server::poll`] should see first. Tells clients that
-    /// they must ring from now on. After sleeping, and also after the answer "no", call [`Server::awake`].
+    /// Whether the engine may go to sleep: nothing has happened that [`Server::poll`] should see
+    /// first. Tells clients that they must ring from now on. After sleeping, and also after the
+    /// answer "no", call [`Server::awake`].
     pub fn may_sleep(&mut self) -> bool {
         self.parking.arm();
         let mut quiet = self.link.is_quiet() && self.requests.is_empty();

@@ -47,7 +47,8 @@ pub(super) struct Session {
     pub(super) seat: Box<Seat>,
     pub(super) intake: Intake,
     pub(super) life: Life,
-    /// To be evicted at the end of the current call; nothing more goes to it, so that what it reads has no holes.
+    /// To be evicted at the end of the current call; nothing more goes to it, so that what it reads
+    /// has no holes.
     pub(super) doomed: bool,
     /// Whether it reads from the delivery ring now, and not from its private ring.
     pub(super) shared: bool,

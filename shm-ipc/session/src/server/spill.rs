@@ -9,13 +9,15 @@ use crate::delivery::Lag;
 use crate::descriptor::{Descriptor, Kind};
 use crate::hello::Cause;
 
-/// A reader is taken off the delivery ring when it is this share of its greatest backlog behind, in bytes: the copy is
-/// short then, and there is room left for senders to feel the pressure (docs/adr/0009-pressure.md).
+/// A reader is taken off the delivery ring when it is this share of its greatest backlog behind, in
+/// bytes: the copy is short then, and there is room left for senders to feel the pressure
+/// (docs/adr/0009-pressure.md).
 const LAG_SHARE: u64 = 4;
 
 impl Server {
-    /// Before a push: takes readers that lag too far behind off the delivery ring, so that it never fills, and so that
-    /// what has to be copied for them is little beside the backlog they may have.
+    /// Before a push: takes readers that lag too far behind off the delivery ring, so that it never
+    /// fills, and so that what has to be copied for them is little beside the backlog they may
+    /// have.
     pub(super) fn make_room(&mut self) {
         let slots = self.config.lag_slots as u64;
         let bytes = self.config.backlog_bytes_max as u64 / LAG_SHARE;
