@@ -14,6 +14,7 @@ mod clock;
 mod content;
 mod faults;
 pub mod history;
+mod holdings;
 mod host;
 mod network;
 mod recorder;

@@ -5,15 +5,34 @@ use wire::link::{CRC_BYTES, LINK_HEADER_BYTES, LinkHeader, LinkKind};
 use wire::token::Token;
 use wire::{Kind, RingId};
 
-/// The frame that asks for safe delivery in a datagram, be it the ring's own or one of an old ring that is
-/// being recovered. Padding after the body is ignored. The caller knows that the datagram is intact.
-pub(crate) fn safe_frame(datagram: &[u8]) -> Option<(RingId, u64)> {
+/// Calls `each` for every numbered frame in a datagram with its ring, its number and whether it asks for safe delivery:
+/// the ring's own and, inside it, one of an old ring that is being recovered. Padding after the body is ignored. The caller
+/// knows that the datagram is intact.
+pub(crate) fn frames(datagram: &[u8], mut each: impl FnMut(RingId, u64, bool)) {
+    let Some(mut frame) = body(datagram) else { return };
+    while let Ok(header) = DataHeader::parse(frame) {
+        each(header.ring(), header.seq.get(), header.flags & FLAG_SAFE != 0);
+        if header.flags & FLAG_RECOVERED == 0 {
+            return;
+        }
+        frame = &frame[DATA_HEADER_BYTES..];
+    }
+}
+
+/// The ring of a token in a datagram, and what it says is stable.
+pub(crate) fn stable_claim(datagram: &[u8]) -> Option<(RingId, u64)> {
+    let token = Token::parse(body(datagram)?).ok()?;
+    Some((token.ring, token.stable))
+}
+
+/// The body of a datagram in the clear.
+fn body(datagram: &[u8]) -> Option<&[u8]> {
     let header = LinkHeader::parse(datagram).ok()?;
     if header.kind != LinkKind::Frame || header.sealed {
         return None;
     }
     let end = LINK_HEADER_BYTES + usize::from(header.body_len);
-    safe_in(datagram.get(LINK_HEADER_BYTES..end)?)
+    datagram.get(LINK_HEADER_BYTES..end)
 }
 
 /// Whether a datagram in the clear holds a numbered frame.
@@ -23,14 +42,6 @@ pub(crate) fn is_data(datagram: &[u8]) -> bool {
         .filter(|h| !h.sealed)
         .and(datagram.get(LINK_HEADER_BYTES..));
     body.is_some_and(|body| Kind::of(body) == Some(Kind::Data))
-}
-
-fn safe_in(frame: &[u8]) -> Option<(RingId, u64)> {
-    let header = DataHeader::parse(frame).ok()?;
-    if header.flags & FLAG_RECOVERED != 0 {
-        return safe_in(&frame[DATA_HEADER_BYTES..]);
-    }
-    (header.flags & FLAG_SAFE != 0).then(|| (header.ring(), header.seq.get()))
 }
 
 /// Whether a datagram is what some node sent, whatever the network did to its padding. Only for datagrams

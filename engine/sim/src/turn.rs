@@ -127,17 +127,36 @@ impl World {
         self.handle(host, life, Input::Received { queue: lane, bytes: slot, segment_bytes });
     }
 
-    /// Remembers who has which safe frame since when.
+    /// Holds a token's word on what is stable against what the members have.
+    fn look_at_claim(&mut self, life: LifeId, datagram: &[u8]) {
+        let Some((ring, stable)) = spy::stable_claim(datagram) else { return };
+        let host = self.history.life(life).node.0 as usize - 1;
+        let Some(r) = self.hosts[host].running.as_ref() else { return };
+        let Some((_, members)) = r.ring.as_ref().filter(|(own, _)| *own == ring) else { return };
+        if let Some((node, aru)) = self.holdings.refute(ring, members, stable) {
+            let who = self.history.who(life);
+            self.history.overclaims.push(format!(
+                "{who} sends a token that calls {ring} stable up to {stable}, node {node} has it up to {aru}"
+            ));
+        }
+    }
+
+    /// Remembers who has which frame since when.
     fn note_receipt(&mut self, life: LifeId, datagram: &[u8], damaged: bool) {
         let Some(receipts) = &mut self.history.receipts else { return };
         if damaged && !spy::intact(datagram) {
             return;
         }
-        let Some(frame) = spy::safe_frame(datagram) else { return };
-        let holders = receipts.entry(frame).or_default();
-        if !holders.iter().any(|(who, _)| *who == life) {
-            holders.push((life, self.now_ns));
-        }
+        let (node, now_ns) = (self.history.lives[life.0 as usize].node, self.now_ns);
+        spy::frames(datagram, |ring, seq, safe| {
+            self.holdings.add(node, ring, seq);
+            if safe {
+                let holders = receipts.entry((ring, seq)).or_default();
+                if !holders.iter().any(|(who, _)| *who == life) {
+                    holders.push((life, now_ns));
+                }
+            }
+        });
     }
 
     /// One input of one node, and everything that follows from it.
@@ -205,6 +224,9 @@ impl World {
         let burst = Burst::new(bytes, segment_bytes);
         for index in burst.indices() {
             self.note_receipt(life, burst.segment(index), false);
+            if lane == Lane::Token && self.history.receipts.is_some() {
+                self.look_at_claim(life, burst.segment(index));
+            }
         }
         let id = self.hosts[host].id;
         self.tracer.line(self.now_ns, || {

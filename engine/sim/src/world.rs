@@ -13,6 +13,7 @@ use wire::{BootId, NodeId, RingId};
 use crate::clients::Processes;
 use crate::clock::Clock;
 use crate::history::{End, Entry, GroupId, History, Life, LifeId, Receipts, What};
+use crate::holdings::Holdings;
 use crate::host::{Host, Running};
 use crate::network::{Arrival, Burst, Network};
 use crate::recorder::Recorder;
@@ -105,6 +106,7 @@ pub(crate) struct World {
     pub(crate) healed: bool,
     /// The ring on which the fresh messages were sent.
     pub(crate) fresh_ring: Option<RingId>,
+    pub(crate) holdings: Holdings,
     pub(crate) arrivals: Vec<Arrival>,
     pub(crate) events: u64,
     /// What the nodes counted, all lives together.
@@ -146,6 +148,7 @@ impl World {
             spoil,
             healed: false,
             fresh_ring: None,
+            holdings: Holdings::default(),
             arrivals: Vec::new(),
             events: 0,
             counters: Counts::new(),

@@ -1,6 +1,7 @@
 //! Safe delivery (Moser et al. 1994, specification 7): a safe message delivered in a configuration is
 //! in the hands of every member of that configuration at that moment, and every one of them that does not
-//! fail delivers it, in that configuration or in the transitional one after it.
+//! fail delivers it, in that configuration or in the transitional one after it. What all of this rests on, the
+//! ring's word that every member has the frames up to a number, is looked at whenever a token gives it.
 
 use std::collections::HashMap;
 
@@ -12,6 +13,9 @@ use super::union::{by_ring, require_all, union};
 use super::{Case, Findings};
 
 pub(crate) fn check(case: &Case<'_>, out: &mut Findings) {
+    for claim in &case.history.overclaims {
+        out.add(|| claim.clone());
+    }
     for segments in by_ring(case).values() {
         all_deliver(case, out, segments);
         if case.history.receipts.is_some() {

@@ -241,6 +241,8 @@ pub struct History {
     /// Who had which frame when, for frames that ask for safe delivery; `None` if frames were sealed and
     /// could not be read from outside.
     pub receipts: Option<Receipts>,
+    /// Claims of the ring that all members have frames, which some member did not have.
+    pub overclaims: Vec<String>,
     /// When the network was healed and no more faults were injected.
     pub healed_ns: u64,
     /// When the bound on liveness was reached or everything was done.
