@@ -7,6 +7,7 @@
 //! On a machine that does other things as well, run the binary under `chrt -f 1`.
 
 use std::hint::spin_loop;
+use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -110,20 +111,24 @@ fn pin(cpu: usize) {
     let _ = sched_setaffinity(None, &set);
 }
 
-/// Runs `other` on processor 1 and `this` on 0; returns what `this` gives.
-fn two<T>(other: impl FnOnce() + Send, this: impl FnOnce() -> T) -> T {
+/// Runs `other` on processor 1 and `this` on 0, once both are there; returns what `this` gives and how long it took.
+fn two<T>(other: impl FnOnce() + Send, this: impl FnOnce() -> T) -> (T, Duration) {
+    let both = Barrier::new(2);
     thread::scope(|scope| {
         scope.spawn(|| {
             pin(1);
+            both.wait();
             other();
         });
         pin(0);
-        this()
+        both.wait();
+        let start = Instant::now();
+        (this(), start.elapsed())
     })
 }
 
-fn million_per_second(count: u64, start: Instant) -> f64 {
-    count as f64 / start.elapsed().as_secs_f64() / 1e6
+fn million_per_second(count: u64, took: Duration) -> f64 {
+    count as f64 / took.as_secs_f64() / 1e6
 }
 
 fn produce(producer: &mut spsc::Producer, batch: u32) {
@@ -142,8 +147,7 @@ fn produce(producer: &mut spsc::Producer, batch: u32) {
 
 fn spsc_rate(batch: u32) -> f64 {
     let (mut producer, mut consumer) = spsc::pair(256 << 10).expect("memory");
-    let start = Instant::now();
-    two(
+    let ((), took) = two(
         || produce(&mut producer, batch),
         || {
             let (mut taken, mut sum) = (0, 0_u64);
@@ -165,13 +169,12 @@ fn spsc_rate(batch: u32) -> f64 {
             assert_eq!(sum, 7 * u64::from(MESSAGES));
         },
     );
-    million_per_second(MESSAGES.into(), start)
+    million_per_second(MESSAGES.into(), took)
 }
 
 fn spsc_runs() -> f64 {
     let (mut producer, mut consumer) = spsc::pair(256 << 10).expect("memory");
-    let start = Instant::now();
-    two(
+    let ((), took) = two(
         || produce(&mut producer, 64),
         || {
             let mut taken = 0;
@@ -188,7 +191,7 @@ fn spsc_runs() -> f64 {
             }
         },
     );
-    million_per_second(MESSAGES.into(), start)
+    million_per_second(MESSAGES.into(), took)
 }
 
 fn broadcast_rate(count: u64) -> f64 {
@@ -201,8 +204,7 @@ fn broadcast_rate(count: u64) -> f64 {
         readers.push(broadcast::Reader::new(&memory, &cursor));
     }
     let messages = u64::from(MESSAGES);
-    let start = Instant::now();
-    two(
+    let ((), took) = two(
         move || {
             for index in 0..messages {
                 while producer.push(&[index; 7]).is_err() {
@@ -231,7 +233,7 @@ fn broadcast_rate(count: u64) -> f64 {
             }
         },
     );
-    million_per_second(messages * count, start)
+    million_per_second(messages * count, took)
 }
 
 /// Half of the median round trip, in nanoseconds.
@@ -274,6 +276,7 @@ fn spinning_hop_ns() -> f64 {
             half_median(trips.collect())
         },
     )
+    .0
 }
 
 /// One direction of a hop with a bell.
@@ -337,6 +340,7 @@ fn bell_hop_ns(descriptors: bool) -> f64 {
             half_median(trips.collect())
         },
     )
+    .0
 }
 
 fn eventfd_hop_ns() -> f64 {
@@ -362,4 +366,5 @@ fn eventfd_hop_ns() -> f64 {
             half_median(trips.collect())
         },
     )
+    .0
 }
