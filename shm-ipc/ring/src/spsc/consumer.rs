@@ -8,6 +8,10 @@ use crate::spsc::memory::{Memory, Side};
 use crate::spsc::record::{ALIGN, RECORD_HEADER_BYTES, Record, record_bytes, records, split};
 use crate::sync::Ordering;
 
+/// How far ahead of a record being read its successors are fetched. Where the next record is depends on this one's
+/// length, so the processor cannot run ahead by itself; the producer's lines are some 75 ns away each.
+const PREFETCH_BYTES: u64 = 512;
+
 /// Consecutive records with one tag that can be copied at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run {
@@ -260,6 +264,9 @@ impl Consumer {
 
     /// Reads the header at `at`, once, and checks that the record lies inside what was published.
     fn record_at(&mut self, at: u64) -> Result<Record, Corrupt> {
+        if self.head - at > PREFETCH_BYTES {
+            self.data.prefetch(at + PREFETCH_BYTES);
+        }
         let (len, tag) = split(self.data.load(at));
         let left = self.head - at;
         if record_bytes(len as usize) as u64 > left {
