@@ -217,6 +217,10 @@ impl Scenario {
         }
         if extra.chance(300_000) {
             draw_tuning(&mut extra, &mut scenario.tuning);
+            // Windows that small would take longer than the bound to send what clients of many nodes have.
+            let least = u64::from(nodes) * 6_000;
+            let tuning = &mut scenario.tuning;
+            tuning.global_window_bytes = tuning.global_window_bytes.max(least);
         }
         if extra.chance(100_000) {
             scenario.far = Some((extra.below(nodes.into()) as usize, extra.between(2, 10)));
