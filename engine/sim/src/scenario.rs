@@ -217,10 +217,11 @@ impl Scenario {
         }
         if extra.chance(300_000) {
             draw_tuning(&mut extra, &mut scenario.tuning);
-            // Windows that small would take longer than the bound to send what clients of many nodes have.
+            // Windows that small would take longer than the bound to send what many clients could have.
             let least = u64::from(nodes) * 6_000;
             let tuning = &mut scenario.tuning;
             tuning.global_window_bytes = tuning.global_window_bytes.max(least);
+            scenario.load.queue_bytes_max = 60_000;
         }
         if extra.chance(100_000) {
             scenario.far = Some((extra.below(nodes.into()) as usize, extra.between(2, 10)));
@@ -235,7 +236,7 @@ impl Scenario {
 /// Windows from one frame to more than a pool holds, and intervals to match.
 fn draw_tuning(rng: &mut Rng, tuning: &mut Tuning) {
     tuning.personal_window_bytes_min = *rng.pick(&[1 << 10, 16 << 10]);
-    tuning.personal_window_bytes_max = *rng.pick(&[2 << 10, 32 << 10, 256 << 10]);
+    tuning.personal_window_bytes_max = *rng.pick(&[8 << 10, 32 << 10, 256 << 10]);
     tuning.global_window_bytes = *rng.pick(&[16 << 10, 128 << 10, 2 << 20]);
     tuning.accelerated_window_bytes = *rng.pick(&[0, 3_000, 64 << 10, 1 << 20]);
     tuning.hold_us_max = *rng.pick(&[1, 500, 10_000]);
