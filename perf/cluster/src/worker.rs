@@ -72,7 +72,7 @@ impl Worker {
             "a payload has at least {PAYLOAD_BYTES_MIN} bytes"
         );
         let mut observer = Observer::new(role.name.clone());
-        if role.message_bytes > FRAME_BYTES {
+        if role.joins_under_load && role.message_bytes > FRAME_BYTES {
             observer = observer.fragmented();
         }
         let large = vec![0; role.message_bytes];

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::Args;
-use cluster::{Fault, Place, Rate, Rig, Spec, failover, wait_until};
+use cluster::{Fault, Participant, Place, Rate, Rig, Spec, failover, wait_until};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use report::Report;
@@ -104,6 +104,7 @@ fn drive(options: &Demo, bar: &ProgressBar) -> anyhow::Result<Report> {
     std::thread::sleep(Duration::from_millis(500));
 
     step(bar, &format!("bringing engine {} back", victim + 1));
+    drain(&rig)?;
     let start = Instant::now();
     failover::restore(&mut rig, victim, Fault::Kill)?;
     report.rejoin_ms = start.elapsed().as_secs_f64() * 1e3;
@@ -144,9 +145,17 @@ fn flood(
     }
     let messages = rig.participants[0].delivered() - before;
     report.messages_per_second = messages as f64 / start.elapsed().as_secs_f64();
+    drain(rig)
+}
+
+/// Stops publishing and waits until everybody has its own messages back.
+fn drain(rig: &Rig) -> anyhow::Result<()> {
     rig.set_rate(Rate::Silent);
-    let calm = wait_until(PATIENCE, || rig.participants.iter().all(|p| p.is_settled()));
-    anyhow::ensure!(calm, "the flood did not drain in {PATIENCE:?}");
+    let running = |p: &&Participant| p.is_connected();
+    let calm = wait_until(PATIENCE, || {
+        rig.participants.iter().filter(running).all(Participant::is_settled)
+    });
+    anyhow::ensure!(calm, "the load did not drain in {PATIENCE:?}");
     Ok(())
 }
 
