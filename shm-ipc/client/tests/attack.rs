@@ -25,6 +25,9 @@ const PRIVATE_TAIL: u64 = 0;
 const CURSOR: u64 = 1024;
 const PAGE: u64 = 4096;
 
+/// Stores of one attacker.
+const STORES: usize = 600;
+
 /// Bytes of a record.
 fn record(tag: u32, payload: &[u8]) -> Vec<u8> {
     let mut bytes = (payload.len() as u32).to_le_bytes().to_vec();
@@ -156,23 +159,21 @@ fn a_good_client_goes_on_while_others_write_over_everything() {
             }
         }
         // It writes while the engine is at work for the good one.
-        let stop = Arc::new(AtomicBool::new(false));
         let mut seeds = Seeded(seeded.next() | 1);
-        let scribbling = thread::spawn({
-            let stop = stop.clone();
-            move || {
-                while !stop.load(Ordering::Relaxed) {
-                    match seeds.below(50) {
-                        0 => attacker.submit(&record(1 << 28, &[5; 100])),
-                        1 => attacker.pretend_to_read(),
-                        _ => attacker.scribble(&mut seeds),
-                    }
+        let scribbling = thread::spawn(move || {
+            for _ in 0..STORES {
+                match seeds.below(50) {
+                    0 => attacker.submit(&record(1 << 28, &[5; 100])),
+                    1 => attacker.pretend_to_read(),
+                    _ => attacker.scribble(&mut seeds),
                 }
-                attacker
             }
+            attacker
         });
-        good.check(60);
-        stop.store(true, Ordering::Relaxed);
+        while !scribbling.is_finished() {
+            good.check(20);
+        }
+        good.check(20);
         let attacker = scribbling.join().unwrap();
         stayed += u64::from(attacker.session.raw.fd_is_open());
     }
