@@ -30,7 +30,9 @@ mod world;
 
 pub use check::{Checker, Finding};
 pub use run::{Outcome, run};
-pub use scenario::{FaultWeights, LIVENESS_NS, Load, NEW_KEY_NS, NetworkFaults, Scenario, Stale};
+pub use scenario::{
+    DRAIN_NS, FaultWeights, LIVENESS_NS, Load, NEW_KEY_NS, NetworkFaults, Scenario, Stale,
+};
 pub use tamper::Tamper;
 pub use tracer::Tracer;
 pub use world::{Counts, Spoil};

@@ -6,7 +6,7 @@ use crate::check::{self, Checker, Finding};
 use crate::clients::Phase;
 use crate::history::{GroupId, History, LifeId, SlotAccount};
 use crate::host::Running;
-use crate::scenario::{LIVENESS_NS, MS, NEW_KEY_NS, Scenario};
+use crate::scenario::{DRAIN_NS, LIVENESS_NS, MS, NEW_KEY_NS, Scenario};
 use crate::tracer::Tracer;
 use crate::world::{Counts, Event, Spoil, World};
 
@@ -61,7 +61,10 @@ pub fn run(scenario: Scenario, tracer: Tracer, spoil: Spoil) -> Outcome {
     world.run_until(chaos_ns);
     world.heal();
     let rolls = world.scenario.encrypted && world.scenario.new_key_ns.is_some();
-    let bound = world.now_ns + LIVENESS_NS + if rolls { NEW_KEY_NS } else { 0 };
+    let bound = world.now_ns
+        + LIVENESS_NS
+        + DRAIN_NS * u64::from(nodes)
+        + if rolls { NEW_KEY_NS } else { 0 };
     let mut missing = world.missing();
     while !missing.is_empty() && world.now_ns < bound {
         world.run_until(world.now_ns + LOOK_NS);

@@ -158,6 +158,10 @@ pub struct Scenario {
 /// some three seconds. Four times that, so that only what does not end reaches it.
 pub const LIVENESS_NS: u64 = 12_000 * MS;
 
+/// What the bound is longer by for each node: the clients of each have up to half a megabyte waiting, which the
+/// smallest windows on the slowest network send in that time.
+pub const DRAIN_NS: u64 = 500 * MS;
+
 /// What the bound is longer by when a key was replaced: a dead peer that may not have the new key is
 /// waited for ten seconds, and whoever started with the new key alone cannot read the others until then.
 pub const NEW_KEY_NS: u64 = 12_000 * MS;
