@@ -1,7 +1,7 @@
 //! A deterministic world for whole nodes: virtual time, a faulty network, hosts that pause, die and
 //! come back, clients that join, send and vanish, all from one seed; and checkers that stand outside the nodes.
 //!
-//! [`Scenario::new`] draws a run from its seed, [`run`] plays it and judges it ([`check`]). The same seed, the same
+//! [`Scenario::new`] draws a run from its seed, [`run()`] plays it and judges it ([`check`]). The same seed, the same
 //! number of nodes and the same build give the same run, event by event. A run has three parts: chaos, in which faults
 //! are injected; healing, after which everything has to be well within a bound; rest, in which slots are
 //! counted.
