@@ -35,7 +35,7 @@ impl Compat {
     }
 }
 
-/// A Join; the rows of the `hears` matrix are read with [`Join::rows`].
+/// A Join; the rows of the `hears` matrix follow it in the frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Join {
     /// See [`Compat`].
