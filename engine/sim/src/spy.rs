@@ -5,9 +5,9 @@ use wire::link::{CRC_BYTES, LINK_HEADER_BYTES, LinkHeader, LinkKind};
 use wire::token::Token;
 use wire::{Kind, RingId};
 
-/// Calls `each` for every numbered frame in a datagram with its ring, its number and whether it asks for safe delivery:
-/// the ring's own and, inside it, one of an old ring that is being recovered. Padding after the body is ignored. The caller
-/// knows that the datagram is intact.
+/// Calls `each` for every numbered frame in a datagram with its ring, its number and whether it
+/// asks for safe delivery: the ring's own and, inside it, one of an old ring that is being
+/// recovered. Padding after the body is ignored. The caller knows that the datagram is intact.
 pub(crate) fn frames(datagram: &[u8], mut each: impl FnMut(RingId, u64, bool)) {
     let Some(mut frame) = body(datagram) else { return };
     while let Ok(header) = DataHeader::parse(frame) {
