@@ -23,6 +23,8 @@ const STUCK_MIN_NS: u64 = 1_000_000_000;
 /// The token while it is here.
 pub(crate) struct Held {
     pub(crate) token: Token,
+    /// `aru` and its setter as the token brought them: what the others allow.
+    pub(crate) came: (u64, Option<NodeId>),
     /// Whether this is the member's turn.
     pub(crate) regular: bool,
     /// Nobody else numbered a frame since my last visit.
@@ -104,7 +106,9 @@ impl Ordering {
         }
         self.answer_ranges(&mut token, ctx);
         let lone = !regular || token.seq == self.departed_seq;
-        self.held = Some(Held { token, regular, lone, bytes: 0, keeping: false, resting: false });
+        let came = (token.aru, token.aru_setter);
+        self.held =
+            Some(Held { token, came, regular, lone, bytes: 0, keeping: false, resting: false });
         self.deliver(ctx);
     }
 
@@ -235,10 +239,15 @@ impl Ordering {
     /// What was lowered at a detour is raised only at the regular visit after the next one: by then
     /// everybody else has seen it lowered in its turn. Raised at once, it would hide the dip from
     /// those who come later, and they would take for stable what some member never had.
+    ///
+    /// It may be asked any number of times while the token is held, so it starts from what the token
+    /// brought: who lowers it at first and catches up meanwhile is back at what the member before it
+    /// allowed, not beyond.
     pub(crate) fn settle(&mut self) {
         let Some(held) = &mut self.held else { return };
         let token = &mut held.token;
         let me = self.members.me();
+        (token.aru, token.aru_setter) = held.came;
         if self.aru < token.aru {
             token.aru = self.aru;
             token.aru_setter = Some(me);
