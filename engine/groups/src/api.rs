@@ -117,7 +117,8 @@ pub struct View {
     pub group: GroupHandle,
     /// Its name.
     pub name: Vec<u8>,
-    /// The ring and the number of the frame that made the view: equal everywhere.
+    /// The ring and the number of the frame that made the view: equal at all nodes that end the ring
+    /// together. (Parts of a ring that separate in the middle of a change may differ in its members.)
     pub ring: RingId,
     /// See `ring`.
     pub seq: u64,
