@@ -23,7 +23,20 @@ pub(crate) fn ensure_program(program: &str, package: &str) -> Result<(), String>
     if has_program(program) {
         return Ok(());
     }
-    let manual = format!("`{program}` is missing; install the package `{package}`");
+    install(package).map_err(|reason| format!("`{program}` is missing; {reason}"))?;
+    if has_program(program) {
+        Ok(())
+    } else {
+        Err(format!("`{program}` is missing, and package `{package}` does not bring it"))
+    }
+}
+
+/// Installs a Debian package, if we may.
+///
+/// # Errors
+/// What to do by hand.
+pub(crate) fn install(package: &str) -> Result<(), String> {
+    let manual = format!("install the package `{package}`");
     if !is_root() || !Path::new("/usr/bin/apt-get").exists() {
         return Err(manual);
     }
@@ -40,5 +53,5 @@ pub(crate) fn ensure_program(program: &str, package: &str) -> Result<(), String>
             return Err(format!("{manual} (apt-get {} failed)", args.join(" ")));
         }
     }
-    if has_program(program) { Ok(()) } else { Err(manual) }
+    Ok(())
 }

@@ -1,8 +1,9 @@
-//! What CI runs, runnable at home: `cargo xtask tidy | ci | test | sim`.
+//! What CI runs, runnable at home: `cargo xtask tidy | ci | test | sim | rdma-lab`.
 #![forbid(unsafe_code)]
 
 mod deny;
 mod host;
+mod lab;
 mod steps;
 mod test;
 mod tidy;
@@ -39,6 +40,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Run something beside soft-RoCE devices in an emulated machine; needs no hardware.
+    RdmaLab(lab::Args),
 }
 
 fn main() -> ExitCode {
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Task::Ci => ci(&mut steps),
         Task::Test { quick } => test::run(&mut steps, quick),
         Task::Sim { args } => return sim(&args),
+        Task::RdmaLab(args) => steps.check("rdma-lab", || lab::run(&args)),
     }
     steps.finish()
 }

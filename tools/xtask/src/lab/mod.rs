@@ -1,0 +1,114 @@
+//! The RDMA lab: Debian's own kernel under software emulation, with soft-RoCE devices that talk over
+//! virtual Ethernet. The real kernel verbs stack and the real user-space libraries, no hardware needed.
+//!
+//! `cargo xtask rdma-lab --nodes N -- COMMAND` packs an initramfs from what the machine has (kernel
+//! modules, rdma-core, iproute2, busybox, and programs of ours), boots it and runs the command in it.
+//! Console output comes back over the first serial port, files left in `/results` over the second.
+
+mod initramfs;
+mod machine;
+mod parts;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+
+use initramfs::Initramfs;
+use machine::Machine;
+use parts::Parts;
+
+/// Most nodes: addresses are 10.77.0.1 and up, and every device costs the emulated machine memory.
+const NODES_MAX: usize = 16;
+
+/// What to run in the lab.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// How many nodes: one Ethernet port and one soft-RoCE device each.
+    #[arg(long, default_value_t = 3)]
+    nodes: usize,
+    /// When to give the machine up.
+    #[arg(long, default_value_t = 300)]
+    timeout_s: u64,
+    /// A program of this machine to take along (with the libraries it names), as `/lab/NAME`.
+    #[arg(long = "with")]
+    with: Vec<PathBuf>,
+    /// Memory of the emulated machine in MiB.
+    #[arg(long, default_value_t = 2048)]
+    memory_mib: u32,
+    /// Shell command to run. `$LAB_NODES` is the number of nodes; node 1 has rxe0 on v0 with 10.77.0.1.
+    #[arg(last = true, required = true)]
+    command: Vec<String>,
+}
+
+/// What a run in the lab gave.
+pub(crate) struct Outcome {
+    /// Exit code of the command.
+    pub(crate) code: i32,
+    /// Directory with the files of `/results`.
+    pub(crate) results: PathBuf,
+}
+
+/// A run to be.
+pub(crate) struct Run<'a> {
+    pub(crate) nodes: usize,
+    pub(crate) timeout: Duration,
+    pub(crate) memory_mib: u32,
+    /// Programs of this machine, and the names they have under `/lab`.
+    pub(crate) programs: &'a [(PathBuf, String)],
+    pub(crate) command: &'a str,
+}
+
+/// `cargo xtask rdma-lab`.
+///
+/// # Errors
+/// What is missing, or how the command failed.
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let mut programs = Vec::new();
+    for path in &args.with {
+        let name = path.file_name().context("--with takes a program file")?;
+        programs.push((path.clone(), name.to_string_lossy().into_owned()));
+    }
+    let outcome = boot(&Run {
+        nodes: args.nodes,
+        timeout: Duration::from_secs(args.timeout_s),
+        memory_mib: args.memory_mib,
+        programs: &programs,
+        command: &args.command.join(" "),
+    })?;
+    if outcome.code != 0 {
+        bail!("rdma-lab: {} nodes, the command ended with {}", args.nodes, outcome.code);
+    }
+    let results = outcome.results.display();
+    println!("rdma-lab: {} nodes, the command ended with 0; files in {results}", args.nodes);
+    Ok(())
+}
+
+/// Builds, boots, waits.
+///
+/// # Errors
+/// When something is missing, or the machine does not come to an end in time.
+pub(crate) fn boot(run: &Run<'_>) -> anyhow::Result<Outcome> {
+    ensure!((1..=NODES_MAX).contains(&run.nodes), "{} nodes; 1 to {NODES_MAX} work", run.nodes);
+    let dir = cache_dir()?;
+    let parts = Parts::find(&dir)?;
+    let mut image = Initramfs::new();
+    parts.pack(&mut image)?;
+    for (path, name) in run.programs {
+        image.program(path, &format!("lab/{name}")).with_context(|| path.display().to_string())?;
+    }
+    image.file("lab/command", 0o755, format!("{}\n", run.command).into_bytes());
+    let initrd = dir.join(format!("initrd.{}", std::process::id()));
+    std::fs::write(&initrd, image.finish())?;
+    let outcome = Machine { kernel: &parts.kernel, initrd: &initrd, dir: &dir, run }.boot();
+    let _ = std::fs::remove_file(&initrd);
+    outcome
+}
+
+/// Where kernels, results and logs of the lab are kept.
+fn cache_dir() -> anyhow::Result<PathBuf> {
+    let metadata = cargo_metadata::MetadataCommand::new().no_deps().exec()?;
+    let dir = metadata.target_directory.as_std_path().join("rdma-lab");
+    std::fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
+    Ok(dir)
+}
