@@ -12,6 +12,7 @@ use crate::model::{
 };
 use crate::nodes;
 use crate::problem::Report;
+use crate::quorum;
 use crate::reader::Document;
 
 /// The model of a document. Problems go to `report`; with any of them the result is worthless.
@@ -27,6 +28,7 @@ pub(crate) fn config(document: &Document, file: &Path, report: &mut Report<'_>) 
         transport: transport(&values, &cluster_name, &nodes, report),
         security: security(&values, &nodes, report),
         totem: totem(&values, report),
+        quorum: quorum::read(&values),
         engine: engine(&values),
         memory: Memory {
             small_slots: values.number("memory", "small_slots") as u32,

@@ -31,13 +31,14 @@ pub struct Key {
 }
 
 /// A table of the file and what it is about.
-pub const SECTIONS: [(&str, &str); 12] = [
+pub const SECTIONS: [(&str, &str); 13] = [
     ("cluster", "What is the same on every node."),
     ("node", "This node."),
     ("nodes", "The node list, one `[[nodes]]` table each; the same on every node."),
     ("transport", "How datagrams travel."),
     ("security", "Encryption and authentication of datagrams between nodes."),
     ("totem", "Timers and windows of the ring."),
+    ("quorum", "Who may act for the cluster: votes, and how a part of the cluster gets a quorum."),
     ("engine", "The process and its hot thread."),
     ("memory", "The region all messages live in."),
     ("ipc", "Local programs."),
@@ -51,6 +52,9 @@ const S: u64 = 1000 * MS;
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
+
+/// Most votes of one node or device: those of 1024 nodes still fit 32 bits.
+const VOTES_MAX: u64 = 1_000_000;
 
 /// Smallest `transport.mtu`: what IPv6 guarantees on every path. Membership messages are built to fit it.
 pub const MTU_BYTES_MIN: u64 = 1280;
@@ -87,6 +91,8 @@ pub const KEYS: &[Key] = &[
         "Where the node receives data: IP address and UDP port."),
     key("nodes", "token_address", Kind::Address, &[], Optional,
         "Where the node receives the token; without it the port after `address`."),
+    key("nodes", "votes", Kind::Integer { min: 0, max: VOTES_MAX }, &[], Default("1"),
+        "The node's votes, if votes are counted (`quorum.provider`)."),
 
     key("transport", "kind", Kind::Choice(&["udp"]), &[], Default("\"udp\""),
         "The driver: `udp` is UDP over io_uring."),
@@ -120,6 +126,41 @@ pub const KEYS: &[Key] = &[
         "Lower bound of `auto`."),
     key("totem", "token_timeout_max", Kind::Duration { min_ns: MS, max_ns: 3600 * S }, &[], Default("\"1s\""),
         "Upper bound of `auto`, and its value until enough rotations were seen."),
+
+    key("quorum", "provider", Kind::Choice(&["none", "votequorum"]), &[], Default("\"none\""),
+        "Whether votes are counted: with `none` every part of the cluster may act, with `votequorum` only one that \
+         has more than half of the votes. The keys below are those of votequorum."),
+    key("quorum", "expected_votes", Kind::Integer { min: 1, max: u32::MAX as u64 / 2 }, &[], Optional,
+        "Votes of the whole cluster; without it those of the node list together."),
+    key("quorum", "two_node", Kind::Bool, &[], Default("false"),
+        "Two nodes, each of which goes on alone when the other is gone. Both do when the path between them breaks: \
+         only fencing makes it safe."),
+    key("quorum", "wait_for_all", Kind::Bool, &[], Optional,
+        "No quorum after a start, or after it was lost, until all nodes are here at once or one is met that has it. \
+         Without it: as `two_node`."),
+    key("quorum", "last_man_standing", Kind::Bool, &[], Default("false"),
+        "Some time after nodes are gone, those that are left and have a quorum expect only each other. All votes must \
+         be 1. Safe only with `wait_for_all`."),
+    key("quorum", "last_man_standing_window", Kind::Duration { min_ns: 0, max_ns: 3600 * S }, &[],
+        Default("\"10s\""), "That time."),
+    key("quorum", "auto_tie_breaker", Kind::Ids, &["off", "lowest", "highest"], Default("\"off\""),
+        "Which half of an even split goes on: the one with the lowest or highest node id, or with the first \
+         of a list of node ids. When the votes are odd it needs `wait_for_all`."),
+    key("quorum", "allow_downscale", Kind::Bool, &[], Default("false"),
+        "Nodes that leave in order lower the votes expected, down to what the configuration says."),
+    key("quorum", "expected_votes_tracking", Kind::Bool, &[], Default("false"),
+        "Expect the most votes that were ever expected; kept in the state directory."),
+    key("quorum", "device", Kind::Text { bytes_max: 64 }, &[], Optional,
+        "The model of a quorum device (`net` for corosync-qdevice), a program that registers with the engine and \
+         votes; without it one that registers has none."),
+    key("quorum", "device_votes", Kind::Integer { min: 0, max: VOTES_MAX }, &[], Optional,
+        "Its votes; without it one less than the nodes have together."),
+    key("quorum", "device_timeout", Kind::Duration { min_ns: MS, max_ns: 3600 * S }, &[], Default("\"10s\""),
+        "It counts as gone when it has not polled for so long."),
+    key("quorum", "device_sync_timeout", Kind::Duration { min_ns: MS, max_ns: 3600 * S }, &[],
+        Default("\"30s\""), "How long a new ring waits for it to poll."),
+    key("quorum", "device_master_wins", Kind::Bool, &[], Default("false"),
+        "The device asks that the partition with its votes wins. Read by the device."),
 
     key("engine", "idle", Kind::Choice(&["busy", "adaptive", "park"]), &[], Default("\"adaptive\""),
         "What the hot thread does with nothing to do: `busy` spins for ever (give it a core of its own), `adaptive` \

@@ -16,6 +16,7 @@ mod kind;
 mod model;
 mod nodes;
 mod problem;
+mod quorum;
 mod reader;
 mod reference;
 
@@ -25,6 +26,7 @@ pub use model::{
     Memory, Multicast, Node, Provider, Recorder, Security, TokenTimeout, Totem, Transport,
 };
 pub use problem::{Problem, Problems};
+pub use quorum::{Device, Quorum, TieBreaker};
 pub use reference::reference;
 
 /// Most nodes a cluster may have: what membership messages have room for (`wire::NODES_MAX`; the daemon

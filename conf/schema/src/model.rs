@@ -7,6 +7,7 @@ use crate::check;
 use crate::keys::find;
 use crate::kind::Value;
 use crate::problem::{Problem, Problems, Report};
+use crate::quorum::Quorum;
 use crate::reader::{self, Document};
 
 /// A checked configuration.
@@ -28,6 +29,8 @@ pub struct Config {
     pub security: Security,
     /// `[totem]`
     pub totem: Totem,
+    /// `[quorum]`
+    pub quorum: Quorum,
     /// `[engine]`
     pub engine: Engine,
     /// `[memory]`
@@ -53,6 +56,8 @@ pub struct Node {
     pub address: SocketAddr,
     /// Where it receives the token.
     pub token_address: SocketAddr,
+    /// Its votes, if votes are counted.
+    pub votes: u32,
 }
 
 /// How data reaches all nodes.
@@ -319,7 +324,7 @@ impl Config {
     }
 
     /// A hash over what must be the same on every node: cluster name, node list, encryption on or off,
-    /// limits. Nodes with equal versions and different hashes refuse each other. FNV-1a, 64 bits.
+    /// limits, quorum. Nodes with equal versions and different hashes refuse each other. FNV-1a, 64 bits.
     pub fn shared_hash(&self) -> u64 {
         let mut text = format!(
             "{}\n{}\n{}\n",
@@ -330,6 +335,7 @@ impl Config {
         for node in &self.nodes {
             text += &format!("{} {} {}\n", node.id, node.address, node.token_address);
         }
+        text += &self.quorum.shared_text(&self.nodes);
         fnv1a(text.as_bytes())
     }
 }

@@ -62,7 +62,11 @@ fn node(table: &Table, report: &mut Report<'_>) -> Option<Node> {
         report.value(&key, span, "leaves no port for the token after it", accepted);
         return None;
     };
-    Some(Node { id, name, address, token_address })
+    let votes = match table.get("votes").map(|found| &found.value) {
+        Some(Value::Number(votes)) => *votes as u32,
+        _ => 1,
+    };
+    Some(Node { id, name, address, token_address, votes })
 }
 
 /// An address datagrams can be sent to.

@@ -36,7 +36,7 @@ const CASES: &[Case] = &[
     // Syntax and shape.
     Case("[cluster]", "[cluster", "1:9: not TOML: unclosed table, expected `]`"),
     Case("[node]", "[nodus]", "4:2: [nodus]: unknown section; did you mean [nodes]?; accepted: cluster, node, nodes, \
-        transport, security, totem, engine, memory, ipc, limits, log, recorder"),
+        transport, security, totem, quorum, engine, memory, ipc, limits, log, recorder"),
     Case("name = \"blue\"", "nam = \"blue\"", "2:1: cluster.nam: unknown key; did you mean \"name\"?; \
         accepted: name, config_version"),
     Case("[node]", "[node]\nspin = \"1us\"", "5:1: node.spin: unknown key; it belongs to [engine]; accepted: id"),

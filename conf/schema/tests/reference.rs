@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use synchrotron_schema::{Config, Encryption, Multicast, TokenTimeout, keys};
+use synchrotron_schema::{
+    Config, Device, Encryption, Multicast, Quorum, TieBreaker, TokenTimeout, keys,
+};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -39,6 +41,7 @@ fn a_minimal_file_gives_the_defaults() {
     let config = Config::parse(text, Path::new("/etc/s/c.toml")).unwrap();
     assert_eq!(config.my_node().token_address, "[::1]:6002".parse().unwrap());
     assert_eq!(config.my_node().name, "node-2");
+    assert_eq!((config.my_node().votes, config.quorum), (1, Quorum::default()));
     assert_eq!(config.security.encryption, Encryption::Off, "all addresses are loopback");
     assert_eq!(
         config.totem.token_timeout,
@@ -48,6 +51,34 @@ fn a_minimal_file_gives_the_defaults() {
     let Multicast::Group(group) = config.transport.multicast else { panic!("no multicast") };
     assert_eq!(group.port(), 6000);
     assert!(group.is_ipv6() && group.ip().is_multicast());
+}
+
+#[test]
+fn quorum_keys_reach_the_model() {
+    let text = "[cluster]\nname = \"x\"\n[node]\nid = 1\n[[nodes]]\nid = 1\nvotes = 3\naddress = \"[::1]:6001\"\n\
+                [quorum]\nprovider = \"votequorum\"\nexpected_votes = 5\nwait_for_all = true\n\
+                last_man_standing = true\nlast_man_standing_window = \"2s\"\nauto_tie_breaker = [3, 1]\n\
+                device = \"net\"\ndevice_votes = 2\ndevice_timeout = \"1s\"\n";
+    let config = Config::parse(text, Path::new("c")).unwrap();
+    let device = Device {
+        model: "net".to_owned(),
+        votes: Some(2),
+        timeout_ms: 1000,
+        sync_timeout_ms: 30_000,
+        master_wins: false,
+    };
+    let expected = Quorum {
+        votequorum: true,
+        expected_votes: Some(5),
+        wait_for_all: Some(true),
+        last_man_standing: true,
+        last_man_standing_window_ms: 2000,
+        auto_tie_breaker: TieBreaker::List(vec![3, 1]),
+        device: Some(device),
+        ..Quorum::default()
+    };
+    assert_eq!(config.quorum, expected);
+    assert_eq!(config.my_node().votes, 3);
 }
 
 #[test]
@@ -75,6 +106,11 @@ fn the_shared_hash_covers_what_nodes_must_agree_on_and_nothing_else() {
     assert_eq!(base, hash("x", 2, "127.0.0.1:7001", "[log]\nlevel = \"debug\""));
     assert_ne!(base, hash("y", 1, "127.0.0.1:7001", ""));
     assert_ne!(base, hash("x", 1, "127.0.0.1:7003", ""));
+    assert_ne!(base, hash("x", 1, "127.0.0.1:7001", "[quorum]\nprovider = \"votequorum\""));
+    assert_eq!(
+        base,
+        hash("x", 1, "127.0.0.1:7001", "[quorum]\nprovider = \"none\"\ntwo_node = true")
+    );
     assert_ne!(base, hash("x", 1, "127.0.0.1:7001", "[limits]\nmessage_bytes_max = \"2MiB\""));
 }
 
