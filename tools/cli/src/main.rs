@@ -37,6 +37,9 @@ enum Command {
     Keygen(keygen::Keygen),
     /// Read an engine's flight recorder, also after a crash.
     Blackbox(blackbox::Blackbox),
+    /// Measure: engines on this machine, beside Corosync, on other hosts; the rings alone.
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Check this host and say what to change.
     Doctor,
     /// Run an engine (what `synchrotrond` does; used by the demo).
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Command::Cpg(command) => cpg::run(command, cli.json),
         Command::Keygen(options) => keygen::run(options, cli.json),
         Command::Blackbox(options) => blackbox::run(options, cli.json),
+        Command::Bench(bench) => bench::run(bench, cli.json),
         Command::Doctor => doctor::run(cli.json),
         Command::Engine { config } => return daemon::main_with(config),
     };

@@ -49,7 +49,7 @@ const UNSAFE_ALLOWED: [&str; 4] =
     ["synchrotron-frame", "synchrotron-uring", "synchrotron-ring", "synchrotron-session"];
 
 /// What each package of the house may depend on, within the house.
-const MAY_USE: [(&str, &[&str]); 18] = [
+const MAY_USE: [(&str, &[&str]); 19] = [
     ("synchrotron-frame", &[]),
     ("synchrotron-wire", &[]),
     ("synchrotron-totem", &["frame", "wire"]),
@@ -80,7 +80,8 @@ const MAY_USE: [(&str, &[&str]); 18] = [
         ],
     ),
     ("synchrotron-cluster", &["client"]),
-    ("synchrotron", &["daemon", "client", "cluster", "uring"]),
+    ("synchrotron-bench", &["client", "cluster", "daemon"]),
+    ("synchrotron", &["bench", "daemon", "client", "cluster", "uring"]),
     (
         "synchrotron-fuzz",
         &["frame", "wire", "totem", "groups", "link", "node", "schema", "ring", "session"],

@@ -2,7 +2,6 @@
 
 mod report;
 
-use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -71,7 +70,7 @@ fn spec(options: &Demo) -> anyhow::Result<Spec> {
     let program = std::env::current_exe().context("cannot find our own executable")?;
     Ok(Spec {
         nodes,
-        place: Place::Loopback { base_port: free_ports(2 * options.nodes + 1)? },
+        place: Place::Loopback { base_port: cluster::free_ports(2 * options.nodes + 1)? },
         program: vec![program, "engine".into()],
         encrypted: options.encrypted,
         extra: Vec::new(),
@@ -157,14 +156,4 @@ fn drain(rig: &Rig) -> anyhow::Result<()> {
     });
     anyhow::ensure!(calm, "the load did not drain in {PATIENCE:?}");
     Ok(())
-}
-
-/// First of `count` consecutive UDP ports that are free now.
-fn free_ports(count: u16) -> anyhow::Result<u16> {
-    let start = 20_000 + (std::process::id() % 500) as u16 * 20;
-    let is_free = |port: u16| UdpSocket::bind(("127.0.0.1", port)).is_ok();
-    (start..50_000)
-        .step_by(usize::from(count))
-        .find(|&base| (base..base + count).all(is_free))
-        .context("no free range of UDP ports between 20000 and 50000")
 }

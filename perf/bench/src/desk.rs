@@ -1,0 +1,85 @@
+//! Where a subscriber enters what it receives.
+
+use cluster::now_ns;
+use hdrhistogram::Histogram;
+
+use crate::account::Account;
+use crate::payload;
+
+/// Longest latency kept, in nanoseconds: one minute.
+const LATENCY_NS_MAX: u64 = 60_000_000_000;
+
+/// Shortest latency told apart from the next, in nanoseconds.
+const LATENCY_NS_MIN: u64 = 10;
+
+/// An empty record of latencies, precise to a thousandth.
+pub(crate) fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(LATENCY_NS_MIN, LATENCY_NS_MAX, 3)
+        .expect("bounds and precision are constants that fit")
+}
+
+/// Account and latencies of one seat.
+pub(crate) struct Desk {
+    pub(crate) account: Account,
+    pub(crate) latency: Histogram<u64>,
+    /// Own messages that came back.
+    pub(crate) own: u64,
+    /// Nodes in the last view of the group.
+    pub(crate) members: usize,
+    /// When that was first as many as there shall be.
+    pub(crate) whole_ns: Option<u64>,
+    /// How many there shall be.
+    nodes: usize,
+    /// Latencies of messages meant to be sent in this time are recorded.
+    window_ns: std::ops::Range<u64>,
+    /// One of so many is recorded.
+    pub(crate) sample_every: u64,
+}
+
+impl Desk {
+    pub(crate) fn new(nodes: usize) -> Self {
+        Self {
+            account: Account::default(),
+            latency: histogram(),
+            own: 0,
+            members: 0,
+            whole_ns: None,
+            nodes,
+            window_ns: 0..0,
+            sample_every: 1,
+        }
+    }
+
+    /// Starts a new record of latencies.
+    pub(crate) fn record(&mut self, window_ns: std::ops::Range<u64>) {
+        self.latency.reset();
+        self.window_ns = window_ns;
+    }
+
+    /// A message arrived.
+    pub(crate) fn message(&mut self, node: u32, is_own: bool, bytes: &[u8]) {
+        let Some((number, due_ns)) = payload::check(bytes) else {
+            let what = format!("a message of {} bytes of node {node} is damaged", bytes.len());
+            self.account.find(what);
+            return;
+        };
+        self.account.message(node, number, bytes.len());
+        if is_own {
+            self.own += 1;
+            if self.window_ns.contains(&due_ns) && number.is_multiple_of(self.sample_every) {
+                self.latency.saturating_record(now_ns().saturating_sub(due_ns));
+            }
+        }
+    }
+
+    /// The group has members on so many nodes now.
+    pub(crate) fn view(&mut self, members: usize) {
+        self.members = members;
+        if members == self.nodes && self.whole_ns.is_none() {
+            self.whole_ns = Some(now_ns());
+        }
+        if members < self.nodes && self.whole_ns.is_some() {
+            self.account.find(format!("a view with {members} of {} nodes", self.nodes));
+        }
+    }
+}

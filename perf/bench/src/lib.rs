@@ -1,0 +1,71 @@
+//! Measuring: loads on clusters of real engines, checked while they are measured.
+//!
+//! The one who measures starts engines (`stage`) and agents (`crew`, `agent`): processes that carry *seats*. A seat
+//! (`seat`) is a member of one group on one node; it publishes a `load`, receives everything and keeps an `account`
+//! of it, so that every measurement is also a test of the order. Figures come from the seats' clocks, the kernel's
+//! accounting (`usage`) and the engines' counters.
+#![forbid(unsafe_code)]
+
+mod account;
+mod agent;
+mod crew;
+mod desk;
+mod figures;
+mod host;
+mod load;
+mod local;
+mod log;
+mod measure;
+mod native;
+mod payload;
+mod print;
+mod protocol;
+mod seat;
+mod setup;
+mod stage;
+mod stop;
+mod usage;
+
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Subcommand;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// What can be measured.
+#[derive(Subcommand)]
+pub enum Bench {
+    /// Engines on this machine, under every kind of load.
+    Local(Box<local::Local>),
+    /// Carry load for somebody who measures (used by the other commands).
+    #[command(hide = true)]
+    Agent,
+}
+
+/// Measures and prints.
+///
+/// # Errors
+/// When something cannot be measured, or what was received was not right.
+pub fn run(bench: &Bench, json: bool) -> anyhow::Result<()> {
+    let tool = std::env::current_exe().context("cannot find our own executable")?;
+    if !matches!(bench, Bench::Agent) {
+        stop::listen()?;
+    }
+    match bench {
+        Bench::Local(local) => local.run(&tool, json),
+        Bench::Agent => agent::run(),
+    }
+}
+
+/// A sign of life, on the terminal only.
+fn bar(json: bool) -> ProgressBar {
+    let bar = ProgressBar::new_spinner();
+    if json {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {msg}") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}

@@ -1,0 +1,188 @@
+//! What a seat publishes.
+
+use serde::{Deserialize, Serialize};
+
+/// A pattern of publishing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Load {
+    /// Nothing.
+    #[default]
+    Silent,
+    /// As fast as possible, with at most so many bytes published and not yet delivered to ourselves:
+    /// the back-pressure of a program that has to read what it sends.
+    Flood {
+        /// Bytes on the way.
+        window_bytes: u64,
+    },
+    /// Evenly, whether or not earlier messages are back (open loop). Latency counts from the time a
+    /// message was meant to be sent.
+    Rate {
+        /// Messages a second.
+        per_second: f64,
+    },
+    /// One message; when it is back, a pause, then the next.
+    Single {
+        /// The pause.
+        gap_ns: u64,
+    },
+    /// Many at once, again and again (open loop).
+    Burst {
+        /// Messages of a burst.
+        messages: u32,
+        /// Time from one burst to the next.
+        every_ns: u64,
+    },
+}
+
+/// Sizes of messages, in bytes; message `n` has one of them, the same in every run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Sizes(pub Vec<u32>);
+
+impl Sizes {
+    pub(crate) fn of(&self, number: u64) -> usize {
+        let at = match self.0.len() {
+            1 => 0,
+            len => (number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33) as usize % len,
+        };
+        self.0[at] as usize
+    }
+
+    pub(crate) fn max(&self) -> usize {
+        self.0.iter().copied().max().unwrap_or(0) as usize
+    }
+
+    /// Mean size in bytes.
+    pub(crate) fn mean(&self) -> f64 {
+        self.0.iter().map(|&size| f64::from(size)).sum::<f64>() / self.0.len() as f64
+    }
+}
+
+/// What is due, of a load.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    load: Load,
+    /// When the next message (or burst) is meant to be sent.
+    due_ns: f64,
+    /// Messages of the present burst that are still to be sent.
+    left: u32,
+}
+
+/// What may be sent now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// A message meant for this time.
+    Now(u64),
+    /// Nothing before this time.
+    At(u64),
+    /// Nothing before something comes back.
+    Later,
+}
+
+/// Fewest messages on the way in a flood.
+const FLOOD_MESSAGES_MIN: u64 = 8;
+
+impl Pace {
+    /// From `start_ns` on.
+    pub(crate) fn new(load: Load, start_ns: u64) -> Self {
+        Self { load, due_ns: start_ns as f64, left: 0 }
+    }
+
+    /// What is due, with so many messages on the way, which have `mean_bytes` each.
+    pub(crate) fn due(&self, now_ns: u64, on_the_way: u64, mean_bytes: f64) -> Due {
+        let due_ns = self.due_ns as u64;
+        match self.load {
+            Load::Silent => Due::Later,
+            Load::Flood { window_bytes } => {
+                let window = (window_bytes as f64 / mean_bytes) as u64;
+                let has_room = on_the_way < window.max(FLOOD_MESSAGES_MIN);
+                if has_room { Due::Now(now_ns) } else { Due::Later }
+            }
+            Load::Single { .. } if on_the_way > 0 => Due::Later,
+            // The lateness of our own alarm clock is not the ring's.
+            Load::Single { .. } if due_ns <= now_ns => Due::Now(now_ns),
+            _ if self.left > 0 || due_ns <= now_ns => Due::Now(due_ns),
+            _ => Due::At(due_ns),
+        }
+    }
+
+    /// A message was sent.
+    pub(crate) fn sent(&mut self) {
+        match self.load {
+            Load::Rate { per_second } => self.due_ns += 1e9 / per_second,
+            Load::Burst { messages, every_ns } => {
+                self.left = if self.left == 0 { messages } else { self.left } - 1;
+                if self.left == 0 {
+                    self.due_ns += every_ns as f64;
+                }
+            }
+            Load::Silent | Load::Flood { .. } | Load::Single { .. } => {}
+        }
+    }
+
+    /// One of our own messages came back.
+    pub(crate) fn back(&mut self, now_ns: u64) {
+        if let Load::Single { gap_ns } = self.load {
+            self.due_ns = (now_ns + gap_ns) as f64;
+        }
+    }
+
+    /// One latency in this many is recorded: of a flood there are plenty, and reading the clock costs
+    /// as much as the rest of what a subscriber does with a short message.
+    pub(crate) fn sample_every(&self) -> u64 {
+        if matches!(self.load, Load::Flood { .. }) { 64 } else { 1 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_open_loop_does_not_wait_for_anything() {
+        let mut pace = Pace::new(Load::Rate { per_second: 1e6 }, 1000);
+        assert_eq!(pace.due(500, 0, 64.0), Due::At(1000));
+        assert_eq!(pace.due(9000, 1000, 64.0), Due::Now(1000));
+        pace.sent();
+        assert_eq!(pace.due(9000, 1000, 64.0), Due::Now(2000));
+    }
+
+    #[test]
+    fn a_burst_is_due_as_a_whole() {
+        let mut pace = Pace::new(Load::Burst { messages: 3, every_ns: 1000 }, 1000);
+        for _ in 0..3 {
+            assert_eq!(pace.due(1000, 0, 64.0), Due::Now(1000));
+            pace.sent();
+        }
+        assert_eq!(pace.due(1000, 3, 64.0), Due::At(2000));
+    }
+
+    #[test]
+    fn a_single_message_is_alone_and_pauses() {
+        let mut pace = Pace::new(Load::Single { gap_ns: 1000 }, 0);
+        assert_eq!(pace.due(50, 0, 64.0), Due::Now(50));
+        pace.sent();
+        assert_eq!(pace.due(60, 1, 64.0), Due::Later);
+        pace.back(70);
+        assert_eq!(pace.due(80, 0, 64.0), Due::At(1070));
+    }
+
+    #[test]
+    fn a_flood_keeps_its_window() {
+        let pace = Pace::new(Load::Flood { window_bytes: 6400 }, 0);
+        assert_eq!(pace.due(5, 99, 64.0), Due::Now(5));
+        assert_eq!(pace.due(5, 100, 64.0), Due::Later);
+        assert_eq!(pace.due(5, 7, 1e6), Due::Now(5));
+    }
+
+    #[test]
+    fn mixed_sizes_are_mixed_and_the_same_every_time() {
+        let sizes = Sizes(vec![16, 64, 1400]);
+        let drawn: Vec<usize> = (0..300).map(|number| sizes.of(number)).collect();
+        for size in [16, 64, 1400] {
+            let count = drawn.iter().filter(|&&drawn| drawn == size).count();
+            assert!((60..140).contains(&count), "{size} bytes: {count} times");
+        }
+        assert_eq!(sizes.max(), 1400);
+    }
+}

@@ -1,0 +1,140 @@
+//! A seat at an engine of ours.
+
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use client::{Client, Event, Group, Options, PublishError};
+
+use crate::desk::Desk;
+use crate::payload;
+use crate::seat::lock;
+
+/// Longest message written in place in the submit ring.
+const LOAN_BYTES_MAX: usize = 32 << 10;
+
+/// Submit ring asked for where messages are longer than that: room for two of the longest (1 MiB).
+const SUBMIT_BYTES_LARGE: u32 = 4 << 20;
+
+/// What a message takes in the submit ring beyond its bytes, at most: headers of its pieces.
+const HEADERS_BYTES: usize = 4 << 10;
+
+/// Events entered under one lock.
+const BATCH: usize = 256;
+
+/// A member of the group, connected to one engine.
+pub(crate) struct Native {
+    client: Client,
+    group: Group,
+    me: (u32, u32),
+    submit_bytes: usize,
+    /// Buffer for messages that are not written in place.
+    large: Vec<u8>,
+}
+
+impl Native {
+    /// Connects and joins; `None` while there is no engine.
+    pub(crate) fn connect(
+        socket: &Path,
+        group: &str,
+        message_bytes_max: usize,
+        desk: &Mutex<Desk>,
+    ) -> anyhow::Result<Option<Self>> {
+        let is_large = message_bytes_max > LOAN_BYTES_MAX;
+        let submit_bytes = if is_large { SUBMIT_BYTES_LARGE } else { 0 };
+        let options = Options { submit_bytes, ..Options::default() };
+        let Ok(mut client) = Client::connect(socket, options) else { return Ok(None) };
+        client.start_join(group.as_bytes()).context("join")?;
+        let me = (client.me().node, client.me().session);
+        let group = loop {
+            let event = client.recv(None).context("the engine does not answer")?;
+            if let Event::View(view) = &event {
+                let group = view.is_first.then(|| view.group.clone());
+                note(me, &mut lock(desk), event);
+                if let Some(group) = group {
+                    break group;
+                }
+            } else if matches!(event, Event::Disconnected | Event::Evicted(_)) {
+                return Ok(None);
+            }
+        };
+        let large = vec![0; if is_large { message_bytes_max } else { 0 }];
+        Ok(Some(Self { client, group, me, submit_bytes: submit_bytes as usize, large }))
+    }
+
+    /// Publishes a message; `false` if there is no room now.
+    pub(crate) fn send(&mut self, bytes: usize, number: u64, due_ns: u64) -> anyhow::Result<bool> {
+        let sent = if bytes <= LOAN_BYTES_MAX {
+            self.client.loan(&self.group, bytes).map(|mut loan| {
+                payload::fill(&mut loan, number, due_ns);
+                loan.commit();
+            })
+        } else if self.client.unsent_bytes() + bytes + HEADERS_BYTES > self.submit_bytes {
+            Err(PublishError::Full)
+        } else {
+            payload::fill(&mut self.large[..bytes], number, due_ns);
+            self.client.publish(&self.group, &self.large[..bytes])
+        };
+        match sent {
+            Ok(()) => Ok(true),
+            Err(PublishError::Full) => Ok(false),
+            Err(error) => Err(error).context("publish"),
+        }
+    }
+
+    /// Enters what has arrived, about `most` events; how many there were.
+    pub(crate) fn take(&mut self, most: usize, desk: &Mutex<Desk>) -> anyhow::Result<usize> {
+        let mut taken = 0;
+        while taken < most {
+            let mut desk = lock(desk);
+            for _ in 0..BATCH {
+                let Some(event) = self.client.try_recv() else { return Ok(taken) };
+                taken += 1;
+                if !note(self.me, &mut desk, event) {
+                    bail!("the engine ended the session");
+                }
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Waits for something to arrive.
+    pub(crate) fn wait(&mut self, timeout: Duration, desk: &Mutex<Desk>) -> anyhow::Result<()> {
+        if let Some(event) = self.client.recv(Some(timeout))
+            && !note(self.me, &mut lock(desk), event)
+        {
+            bail!("the engine ended the session");
+        }
+        Ok(())
+    }
+}
+
+/// Enters an event; `false`: it was the last one.
+fn note(me: (u32, u32), desk: &mut Desk, event: Event<'_>) -> bool {
+    match event {
+        Event::Message(message) => {
+            let sender = (message.sender.node, message.sender.session);
+            desk.message(sender.0, sender == me, message.bytes);
+        }
+        Event::View(view) => {
+            let mut nodes: Vec<u32> = view.members.iter().map(|member| member.node).collect();
+            nodes.dedup();
+            desk.view(nodes.len());
+        }
+        Event::Configuration(_) => {}
+        Event::Refused { reason, .. } => desk.account.find(format!("refused: {reason}")),
+        Event::NotSent { count, reason, .. } => {
+            desk.account.find(format!("{count} messages not sent: {reason}"));
+        }
+        Event::Dropped { total_bytes, .. } => {
+            desk.account.find(format!("a message of {total_bytes} bytes was dropped"));
+        }
+        Event::Evicted(cause) => {
+            desk.account.find(format!("evicted: {}", cause.text()));
+            return false;
+        }
+        Event::Disconnected => return false,
+    }
+    true
+}

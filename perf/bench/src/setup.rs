@@ -1,0 +1,136 @@
+//! What is measured: the options that `local`, `compare` and the suite share.
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use crate::load::Sizes;
+use crate::seat::Waiting;
+
+/// Who publishes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Senders {
+    /// The first node.
+    One,
+    /// Every node.
+    All,
+}
+
+/// On or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Switch {
+    /// On.
+    On,
+    /// Off.
+    Off,
+}
+
+/// Idle strategy of our engines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Mode {
+    /// Spin for ever.
+    Busy,
+    /// Spin a while, then sleep.
+    Adaptive,
+    /// Sleep at once.
+    Park,
+}
+
+/// How the seats are spread over processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Agents {
+    /// One process with a thread per node.
+    One,
+    /// A process for each node.
+    Each,
+}
+
+/// What is measured.
+#[derive(Clone, Debug, Args, Serialize)]
+pub(crate) struct Setup {
+    /// Engines.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(2..=128))]
+    pub(crate) nodes: u16,
+    /// Bytes of each message; several, separated by commas, are mixed.
+    #[arg(long, default_value = "64", value_delimiter = ',',
+          value_parser = clap::value_parser!(u32).range(16..=1_048_576))]
+    pub(crate) size: Vec<u32>,
+    /// Seconds of each load.
+    #[arg(long, default_value_t = 3.0, value_parser = seconds)]
+    pub(crate) seconds: f64,
+    /// Who publishes.
+    #[arg(long, value_enum, default_value_t = Senders::One)]
+    pub(crate) senders: Senders,
+    /// MTU of the network and of the engines.
+    #[arg(long, default_value_t = 1500, value_parser = clap::value_parser!(u32).range(1280..=65535))]
+    pub(crate) mtu: u32,
+    /// Encrypt between the engines.
+    #[arg(long, value_enum, default_value_t = Switch::Off)]
+    pub(crate) encryption: Switch,
+    /// Idle strategy of our engines.
+    #[arg(long, value_enum, default_value_t = Mode::Adaptive)]
+    pub(crate) mode: Mode,
+    /// How the load generator waits.
+    #[arg(long, value_enum, default_value_t = Waiting::Block)]
+    pub(crate) waiting: Waiting,
+    /// How the load generator is spread over processes.
+    #[arg(long, value_enum, default_value_t = Agents::Each)]
+    pub(crate) agents: Agents,
+    /// A flood keeps at most this many bytes published and not yet delivered to the sender.
+    #[arg(long, default_value_t = 1 << 20)]
+    pub(crate) window_bytes: u64,
+    /// Everything on 127.0.0.1 (needs no root) instead of in network namespaces.
+    #[arg(long)]
+    pub(crate) loopback: bool,
+    /// In network namespaces (the default; needs root).
+    #[arg(long, conflicts_with = "loopback")]
+    pub(crate) netns: bool,
+    /// More configuration of our engines, as in `engine.spin="20us"`; may be given several times.
+    #[arg(long, value_name = "SECTION.KEY=VALUE", value_parser = setting)]
+    pub(crate) set: Vec<(String, String)>,
+}
+
+impl Setup {
+    /// How many engines.
+    pub(crate) fn nodes(&self) -> usize {
+        usize::from(self.nodes)
+    }
+
+    pub(crate) fn sizes(&self) -> Sizes {
+        Sizes(self.size.clone())
+    }
+
+    pub(crate) fn senders(&self) -> usize {
+        if self.senders == Senders::One { 1 } else { self.nodes() }
+    }
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let range = 0.1..=3600.0;
+    let seconds = text.parse::<f64>().map_err(|error| error.to_string())?;
+    if range.contains(&seconds) { Ok(seconds) } else { Err(format!("not in {range:?}")) }
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let wrong = || format!("{text:?} is not SECTION.KEY=VALUE");
+    let (key, value) = text.split_once('=').ok_or_else(wrong)?;
+    let (section, key) = key.rsplit_once('.').ok_or_else(wrong)?;
+    Ok((section.to_owned(), format!("{key} = {value}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_and_seconds_are_understood_or_refused() {
+        let good = setting("engine.spin=\"20us\"").unwrap();
+        assert_eq!(good, ("engine".to_owned(), "spin = \"20us\"".to_owned()));
+        assert!(setting("engine.spin").is_err() && setting("spin=1").is_err());
+        assert_eq!(seconds("0.5"), Ok(0.5));
+        assert!(seconds("0").is_err() && seconds("nan").is_err() && seconds("x").is_err());
+    }
+}
