@@ -96,6 +96,9 @@ impl Detector {
         }
         ctx.counters.own_pauses += 1;
         ctx.counters.own_pause_ns += late_ns;
+        if late_ns < timeout_ns {
+            ctx.rotation.survived_pause(now_ns, late_ns);
+        }
         let soon = now_ns < self.grace_ns.saturating_add(timeout_ns);
         self.graces = if soon { self.graces + 1 } else { 1 };
         self.grace_ns = now_ns;

@@ -14,21 +14,52 @@ const TRUST_AT: u32 = 64;
 const FACTOR: u64 = 6;
 /// ... plus this: a process of a busy machine waits several scheduler slices for its turn.
 const SLACK_US: u64 = 8_000;
+/// The histogram fades within seconds on a fast ring, but a busy machine keeps a process from running only now
+/// and then: the worst is remembered for one to two spans of this length ...
+const SPAN_NS: u64 = 32_000_000_000;
+/// ... and the timeout is at least this many times the worst that the ring survived.
+const WORST_FACTOR: u64 = 2;
 
 /// A fading histogram of rotation times.
 pub(crate) struct Rotation {
     buckets: [u32; BUCKETS],
     total: u32,
     last_ns: u64,
+    worst: Worst,
+}
+
+/// The longest of what was recorded in the current span and in the one before it.
+#[derive(Default)]
+struct Worst {
+    since_ns: u64,
+    now_us: u64,
+    before_us: u64,
+}
+
+impl Worst {
+    fn record(&mut self, now_ns: u64, us: u64) {
+        let age_ns = now_ns.saturating_sub(self.since_ns);
+        if age_ns >= SPAN_NS {
+            self.before_us = if age_ns < 2 * SPAN_NS { self.now_us } else { 0 };
+            self.now_us = 0;
+            self.since_ns = now_ns;
+        }
+        self.now_us = self.now_us.max(us);
+    }
+
+    fn us(&self) -> u64 {
+        self.now_us.max(self.before_us)
+    }
 }
 
 impl Rotation {
     pub(crate) fn new() -> Self {
-        Self { buckets: [0; BUCKETS], total: 0, last_ns: 0 }
+        Self { buckets: [0; BUCKETS], total: 0, last_ns: 0, worst: Worst::default() }
     }
 
-    pub(crate) fn record(&mut self, rotation_ns: u64) {
+    pub(crate) fn record(&mut self, now_ns: u64, rotation_ns: u64) {
         self.last_ns = rotation_ns;
+        self.worst.record(now_ns, rotation_ns / 1000);
         self.buckets[Self::bucket(rotation_ns / 1000)] += 1;
         self.total += 1;
         if self.total >= FADE_AT {
@@ -38,6 +69,12 @@ impl Rotation {
                 self.total += *count;
             }
         }
+    }
+
+    /// Notes that this node was kept from running for this long and the ring survived it: the next time may
+    /// hit the token on its way.
+    pub(crate) fn survived_pause(&mut self, now_ns: u64, pause_ns: u64) {
+        self.worst.record(now_ns, pause_ns / 1000);
     }
 
     /// The last rotation, nanoseconds.
@@ -67,7 +104,8 @@ impl Rotation {
                 if self.total < TRUST_AT {
                     return max_us;
                 }
-                let derived = self.percentile_us(999) * FACTOR + SLACK_US;
+                let usual = self.percentile_us(999) * FACTOR + SLACK_US;
+                let derived = usual.max(self.worst.us().saturating_mul(WORST_FACTOR) + SLACK_US);
                 derived.clamp(min_us.clamp(1, max_us), max_us)
             }
         }

@@ -118,7 +118,7 @@ impl Ordering {
         if self.regular_ns[0] != 0 && !self.rested {
             ctx.counters.token_rotations += 1;
             ctx.counters.token_rotation_ns += rotation_ns;
-            ctx.rotation.record(rotation_ns);
+            ctx.rotation.record(now_ns, rotation_ns);
             self.flow.adapt(token, self.mine_in_flight, rotation_ns, ctx.timeout_ns());
         }
         self.rested = false;
