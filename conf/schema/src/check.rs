@@ -7,8 +7,8 @@ use std::path::Path;
 use crate::kind::{Value, duration_text, size_text};
 use crate::model::{
     Config, Cpu, Encryption, Engine, Idle, Ipc, Limits, LockMemory, Log, LogFormat, LogLevel,
-    Memory, Multicast, Node, Provider, Recorder, Security, TokenTimeout, Totem, Transport, Values,
-    fnv1a,
+    Memory, Multicast, Node, Priority, Provider, Recorder, Security, TokenTimeout, Totem,
+    Transport, Values, fnv1a,
 };
 use crate::nodes;
 use crate::problem::Report;
@@ -216,6 +216,11 @@ fn engine(values: &Values<'_>) -> Engine {
         cpu: match values.value("engine", "cpu") {
             Some(Value::Number(core)) => Cpu::Pinned(core as usize),
             _ => Cpu::Any,
+        },
+        priority: match values.word("engine", "priority") {
+            "high" => Priority::High,
+            "normal" => Priority::Normal,
+            _ => Priority::Auto,
         },
         lock_memory: match values.word("engine", "lock_memory") {
             "on" => LockMemory::On,

@@ -23,7 +23,8 @@ mod reference;
 pub use kind::{Kind, Value};
 pub use model::{
     Config, Cpu, Encryption, Engine, Idle, Ipc, Limits, LockMemory, Log, LogFormat, LogLevel,
-    Memory, Multicast, Node, Provider, Recorder, Security, TokenTimeout, Totem, Transport,
+    Memory, Multicast, Node, Priority, Provider, Recorder, Security, TokenTimeout, Totem,
+    Transport,
 };
 pub use problem::{Problem, Problems};
 pub use quorum::{Device, Quorum, TieBreaker};

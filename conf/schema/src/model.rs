@@ -171,6 +171,17 @@ pub enum LockMemory {
     Off,
 }
 
+/// How urgent the hot thread is to the kernel's scheduler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Priority {
+    /// Raised where the kernel lets us.
+    Auto,
+    /// Raised, or do not start.
+    High,
+    /// As the process was started.
+    Normal,
+}
+
 /// `[engine]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Engine {
@@ -180,6 +191,8 @@ pub struct Engine {
     pub spin_ns: u64,
     /// Where the hot thread runs.
     pub cpu: Cpu,
+    /// How urgent the hot thread is.
+    pub priority: Priority,
     /// Whether memory is locked.
     pub lock_memory: LockMemory,
     /// State directory.
