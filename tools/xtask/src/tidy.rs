@@ -69,6 +69,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("synchrotron-ring", &[]),
     ("synchrotron-session", &["frame", "ring"]),
     ("synchrotron-client", &["ring", "session"]),
+    ("synchrotron-services", &["session"]),
     ("synchrotron-schema", &[]),
     (
         "synchrotron-daemon",
@@ -84,13 +85,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "verbs",
             "ring",
             "session",
+            "services",
             "schema",
         ],
     ),
     ("synchrotron-cluster", &["client"]),
     ("synchrotron-bench", &["client", "cluster", "daemon", "libcpg"]),
     ("synchrotron-libcpg", &[]),
-    ("synchrotron", &["bench", "daemon", "client", "cluster", "uring", "verbs"]),
+    ("synchrotron", &["bench", "daemon", "client", "services", "cluster", "uring", "verbs"]),
     (
         "synchrotron-fuzz",
         &["frame", "wire", "totem", "groups", "link", "node", "schema", "ring", "session"],

@@ -3,3 +3,4 @@
 mod cluster;
 mod failures;
 mod order;
+mod services;
