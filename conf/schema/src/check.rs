@@ -4,27 +4,37 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::Range;
 use std::path::Path;
 
+use crate::host::Host;
+use crate::key_file::{DERIVED_BYTES_MAX, DERIVED_BYTES_MIN};
 use crate::kind::{Value, duration_text, size_text};
 use crate::model::{
-    Config, Cpu, Encryption, Engine, Idle, Ipc, Limits, LockMemory, Log, LogFormat, LogLevel,
-    Memory, Multicast, Node, Priority, Provider, Recorder, Security, TokenTimeout, Totem,
-    Transport, Values, fnv1a,
+    Config, Cpu, Encryption, Engine, Idle, Ipc, KeySource, Limits, LinkMode, LockMemory, Log,
+    LogFormat, LogLevel, Memory, Multicast, Node, Priority, Provider, Recorder, Secret, Security,
+    TokenTimeout, Totem, Transport, Values, fnv1a,
 };
-use crate::nodes;
 use crate::problem::Report;
 use crate::quorum;
 use crate::reader::Document;
+use crate::{me, nodes};
 
 /// The model of a document. Problems go to `report`; with any of them the result is worthless.
-pub(crate) fn config(document: &Document, file: &Path, report: &mut Report<'_>) -> Option<Config> {
+///
+/// Without a `host`, which entry of the node list is this node's own is not looked for where the file leaves it open.
+pub(crate) fn config(
+    document: &Document,
+    file: &Path,
+    host: Option<&dyn Host>,
+    report: &mut Report<'_>,
+) -> Option<Config> {
     let dir = file.parent().unwrap_or(Path::new(""));
     let values = Values { document, dir };
     let nodes = nodes::read(document, report);
+    let me = me::read(document, &nodes, host, report);
     let cluster_name = values.text("cluster", "name").unwrap_or_default();
     Some(Config {
         file: file.to_owned(),
         config_version: values.number("cluster", "config_version"),
-        me: values.number("node", "id") as u32,
+        me,
         transport: transport(&values, &cluster_name, &nodes, report),
         security: security(&values, &nodes, report),
         totem: totem(&values, report),
@@ -89,7 +99,27 @@ fn transport(
         },
         receive_buffer_bytes: values.number("transport", "receive_buffer") as usize,
         send_buffer_bytes: values.number("transport", "send_buffer") as usize,
+        link_mode: match values.word("transport", "link_mode") {
+            "active" => LinkMode::Active,
+            "rr" => LinkMode::RoundRobin,
+            _ => LinkMode::Passive,
+        },
+        link_priorities: link_priorities(values, nodes, report),
     }
+}
+
+/// One priority per link of the nodes.
+fn link_priorities(values: &Values<'_>, nodes: &[Node], report: &mut Report<'_>) -> Vec<u8> {
+    let mut said = values.ids("transport", "link_priorities");
+    let links = 1 + nodes.first().map_or(0, |node| node.links.len());
+    if said.len() > links {
+        let wrong = format!("has {} priorities, but nodes have {links} links", said.len());
+        let span = place(values, "transport", "link_priorities");
+        report.value("transport.link_priorities", span, wrong, "at most one for each link");
+    }
+    said.resize(links, 1);
+    // The key's bounds keep them within a byte.
+    said.into_iter().map(|priority| u8::try_from(priority).unwrap_or(u8::MAX)).collect()
 }
 
 fn port_clash(node: &Node, port: u16) -> bool {
@@ -127,7 +157,7 @@ fn derived_group(cluster: &str, nodes: &[Node]) -> Multicast {
 fn security(values: &Values<'_>, nodes: &[Node], report: &mut Report<'_>) -> Security {
     let outside = nodes.iter().find(|node| !node.address.ip().is_loopback());
     let word = values.word("security", "encryption");
-    let key_file = values.path("security", "key_file");
+    let key = key_source(values, report);
     let table = values.document.table("security");
     let on = match word {
         "aes-256-gcm" => Some("encryption = \"aes-256-gcm\"".to_owned()),
@@ -136,10 +166,10 @@ fn security(values: &Values<'_>, nodes: &[Node], report: &mut Report<'_>) -> Sec
         }),
         _ => None,
     };
-    let encryption = match (on, key_file) {
-        (Some(_), Some(key_file)) => Encryption::Aes256Gcm { key_file },
+    let encryption = match (on, key) {
+        (Some(_), Some(key)) => Encryption::Aes256Gcm { key },
         (Some(why), None) => {
-            if !table.says("key_file") {
+            if !table.says("key_file") && !table.says("key") {
                 let accepted =
                     "the file `synchrotron keygen` wrote, or security.encryption = \"off\"";
                 report.at("security.key_file", table.offset, format!("missing: {why}"), accepted);
@@ -147,14 +177,11 @@ fn security(values: &Values<'_>, nodes: &[Node], report: &mut Report<'_>) -> Sec
             Encryption::Off
         }
         (None, Some(_)) if word == "off" => {
-            let span = place(values, "security", "key_file");
+            let name = if table.says("key_file") { "key_file" } else { "key" };
+            let span = place(values, "security", name);
             let wrong = "a key is given, but encryption is \"off\"";
-            report.value(
-                "security.key_file",
-                span,
-                wrong,
-                "no key_file, or encryption = \"aes-256-gcm\"",
-            );
+            let accepted = format!("no {name}, or encryption = \"aes-256-gcm\"");
+            report.value(&format!("security.{name}"), span, wrong, accepted);
             Encryption::Off
         }
         (None, _) => Encryption::Off,
@@ -165,6 +192,34 @@ fn security(values: &Values<'_>, nodes: &[Node], report: &mut Report<'_>) -> Sec
         _ => Provider::Auto,
     };
     Security { encryption, provider }
+}
+
+/// Where the cluster key comes from, if the file says so.
+fn key_source(values: &Values<'_>, report: &mut Report<'_>) -> Option<KeySource> {
+    let table = values.document.table("security");
+    let corosync = values.word("security", "key_format") == "corosync";
+    let file = values.path("security", "key_file");
+    if corosync && !table.says("key_file") {
+        let span = place(values, "security", "key_format");
+        let wrong = "has no effect without key_file";
+        report.value("security.key_format", span, wrong, "only with key_file");
+    }
+    let Some(bytes) = values.text("security", "key").map(String::into_bytes) else {
+        return file.map(|file| match corosync {
+            true => KeySource::CorosyncFile(file),
+            false => KeySource::File(file),
+        });
+    };
+    let at = place(values, "security", "key").start;
+    if table.says("key_file") {
+        report.at("security.key", at, "key_file is given, too", "one of key and key_file");
+    }
+    if bytes.len() < DERIVED_BYTES_MIN {
+        let wrong = format!("has {} bytes", bytes.len());
+        let accepted = format!("{DERIVED_BYTES_MIN} to {DERIVED_BYTES_MAX} bytes");
+        report.at("security.key", at, wrong, accepted);
+    }
+    Some(KeySource::Bytes(Secret(bytes)))
 }
 
 fn totem(values: &Values<'_>, report: &mut Report<'_>) -> Totem {
@@ -202,7 +257,11 @@ fn totem(values: &Values<'_>, report: &mut Report<'_>) -> Totem {
         Some(ns) => TokenTimeout::Fixed { us: ns / 1000 },
         None => TokenTimeout::Auto { min_us: min_ns / 1000, max_us: max_ns / 1000 },
     };
-    Totem { token_timeout }
+    let consensus_timeout_us = match values.value("totem", "consensus_timeout") {
+        Some(Value::Number(ns)) => Some(ns / 1000),
+        _ => None,
+    };
+    Totem { token_timeout, consensus_timeout_us }
 }
 
 fn engine(values: &Values<'_>) -> Engine {

@@ -1,5 +1,6 @@
 //! The table of keys: everything a configuration file may say.
 
+use crate::LINKS_MAX;
 use crate::kind::Kind;
 
 /// Whether a key must be there, and what counts when it is not.
@@ -31,7 +32,7 @@ pub struct Key {
 }
 
 /// A table of the file and what it is about.
-pub const SECTIONS: [(&str, &str); 13] = [
+pub const SECTIONS: [(&str, &str); 14] = [
     ("cluster", "What is the same on every node."),
     ("node", "This node."),
     ("nodes", "The node list, one `[[nodes]]` table each; the same on every node."),
@@ -45,6 +46,11 @@ pub const SECTIONS: [(&str, &str); 13] = [
     ("limits", "What one program or message may use."),
     ("log", "Log lines."),
     ("recorder", "The flight recorder: the last events, kept in a file that survives a crash."),
+    (
+        "map",
+        "Keys for programs that read the configuration map (`corosync-cmapctl`), as \"NAME\" = \"VALUE\"; the \
+             engine itself ignores them.",
+    ),
 ];
 
 const MS: u64 = 1_000_000;
@@ -80,8 +86,9 @@ pub const KEYS: &[Key] = &[
     key("cluster", "config_version", Kind::Integer { min: 0, max: i64::MAX as u64 }, &[], Default("1"),
         "Version of the node list. A node with an older one is refused by those with a newer one."),
 
-    key("node", "id", Kind::Integer { min: 1, max: u32::MAX as u64 }, &[], Required,
-        "Which entry of the node list this machine is."),
+    key("node", "id", Kind::Integer { min: 1, max: u32::MAX as u64 }, &["auto"], Required,
+        "Which entry of the node list this machine is. `auto`: the one with an address of this machine; where that \
+         is not exactly one, the one with this machine's name."),
 
     key("nodes", "id", Kind::Integer { min: 1, max: u32::MAX as u64 }, &[], Required,
         "The node's number, unique in the cluster."),
@@ -93,6 +100,9 @@ pub const KEYS: &[Key] = &[
         "Where the node receives the token; without it the port after `address`."),
     key("nodes", "votes", Kind::Integer { min: 0, max: VOTES_MAX }, &[], Default("1"),
         "The node's votes, if votes are counted (`quorum.provider`)."),
+    key("nodes", "links", Kind::Addresses { items_max: LINKS_MAX - 1 }, &[], Default("[]"),
+        "Where the node receives data on links 1, 2, ...; `address` is link 0. The token goes to the port after each. \
+         Every node has the same number of links."),
 
     key("transport", "kind", Kind::Choice(&["udp"]), &[], Default("\"udp\""),
         "The driver: `udp` is UDP over io_uring."),
@@ -109,13 +119,22 @@ pub const KEYS: &[Key] = &[
         "Bytes asked for each socket's receive buffer. The engine warns when the kernel gives less."),
     key("transport", "send_buffer", Kind::Size { min: 64 * KIB, max: GIB }, &[], Default("\"4MiB\""),
         "Bytes asked for each socket's send buffer."),
+    key("transport", "link_mode", Kind::Choice(&["passive", "active", "rr"]), &[], Default("\"passive\""),
+        "How several links are used: `passive` the best one that works, `active` all at once, `rr` in turn."),
+    key("transport", "link_priorities", Kind::Numbers { items_max: LINKS_MAX, max: 255 }, &[], Default("[]"),
+        "Priority of link 0, 1, ...; the highest is the best with `passive`. A link without one has 1."),
 
     key("security", "encryption", Kind::Choice(&["auto", "aes-256-gcm", "off"]), &[], Default("\"auto\""),
         "`auto` is `aes-256-gcm`, except where every address is a loopback address. `off` leaves a checksum only: \
          anyone who reaches the ports can then send messages."),
     key("security", "key_file", Kind::Path, &[], Optional,
-        "The cluster key as `synchrotron keygen` writes it: 64 hexadecimal digits; readable by the engine's \
-         user only."),
+        "The file with the cluster key; readable by the engine's user only."),
+    key("security", "key_format", Kind::Choice(&["hex", "corosync"]), &[], Default("\"hex\""),
+        "What is in `key_file`: `hex`: 64 hexadecimal digits, as `synchrotron keygen` writes them; `corosync`: 128 to \
+         4096 bytes, as `corosync-keygen` writes them, from which the cluster key is derived (HKDF-SHA-256)."),
+    key("security", "key", Kind::Text { bytes_max: 4096 }, &[], Optional,
+        "128 to 4096 bytes from which the cluster key is derived, instead of `key_file`; better to keep them in a \
+         file that others cannot read."),
     key("security", "provider", Kind::Choice(&["auto", "aes-gcm", "aws-lc"]), &[], Default("\"auto\""),
         "Whose AES-256-GCM: `aws-lc` (faster, if built in) or `aes-gcm` (pure Rust). `auto` takes the fastest."),
 
@@ -126,6 +145,8 @@ pub const KEYS: &[Key] = &[
         "Lower bound of `auto`."),
     key("totem", "token_timeout_max", Kind::Duration { min_ns: MS, max_ns: 3600 * S }, &[], Default("\"1s\""),
         "Upper bound of `auto`, and its value until enough rotations were seen."),
+    key("totem", "consensus_timeout", Kind::Duration { min_ns: MS, max_ns: 3600 * S }, &["auto"], Default("\"auto\""),
+        "How long nodes that form a ring wait for those that do not answer. `auto` derives it from the token timeout."),
 
     key("quorum", "provider", Kind::Choice(&["none", "votequorum"]), &[], Default("\"none\""),
         "Whether votes are counted: with `none` every part of the cluster may act, with `votequorum` only one that \
@@ -171,7 +192,8 @@ pub const KEYS: &[Key] = &[
         "Core the hot thread is pinned to."),
     key("engine", "priority", Kind::Choice(&["auto", "high", "normal"]), &[], Default("\"auto\""),
         "How urgent the hot thread is: `high` gives it nice -16, so that a busy machine does not keep it from running, \
-         or the engine does not start (needs CAP_SYS_NICE or RLIMIT_NICE); `auto` does so where it may; `normal` leaves \
+         or the engine does not start (needs CAP_SYS_NICE or RLIMIT_NICE); `auto` does so where it may; \
+         `normal` leaves \
          it as the process was started."),
     key("engine", "lock_memory", Kind::Choice(&["auto", "on", "off"]), &[], Default("\"auto\""),
         "Keep the process in memory (mlockall): `auto` where the limit allows it, `on` or the engine does not \

@@ -39,6 +39,18 @@ pub enum Kind {
     },
     /// An IP address with a port.
     Address,
+    /// A list of IP addresses with ports.
+    Addresses {
+        /// Items at most.
+        items_max: usize,
+    },
+    /// A list of whole numbers.
+    Numbers {
+        /// Items at most.
+        items_max: usize,
+        /// Largest.
+        max: u32,
+    },
     /// A path; relative ones start at the configuration file's directory.
     Path,
     /// A list of user or group ids.
@@ -60,7 +72,9 @@ pub enum Value {
     Number(u64),
     /// An address with a port.
     Address(SocketAddr),
-    /// A list of ids.
+    /// A list of addresses with ports.
+    Addresses(Vec<SocketAddr>),
+    /// A list of ids or numbers.
     Ids(Vec<u32>),
 }
 
@@ -97,7 +111,11 @@ pub(crate) fn read(
         Kind::Size { min, max } => bounded(size(found)?, min, max, &size_text),
         Kind::Address => address(string(found)?).map(Value::Address),
         Kind::Path => text(string(found)?, 4096).map(Value::Text),
-        Kind::Ids => ids(found).map(Value::Ids),
+        Kind::Ids => numbers(found, "id", IDS_MAX, u32::MAX).map(Value::Ids),
+        Kind::Numbers { items_max, max } => {
+            numbers(found, "number", items_max, max).map(Value::Ids)
+        }
+        Kind::Addresses { items_max } => addresses(found, items_max).map(Value::Addresses),
     }
 }
 
@@ -120,6 +138,12 @@ pub(crate) fn accepted(kind: Kind, words: &[&str]) -> String {
         Kind::Address => "\"IPV4:PORT\" or \"[IPV6]:PORT\" with a port from 1 to 65535".to_owned(),
         Kind::Path => "a path".to_owned(),
         Kind::Ids => format!("a list of at most {IDS_MAX} ids from 0 to {}", u32::MAX),
+        Kind::Numbers { items_max, max } => {
+            format!("a list of at most {items_max} whole numbers from 0 to {max}")
+        }
+        Kind::Addresses { items_max } => {
+            format!("a list of at most {items_max} addresses, \"IPV4:PORT\" or \"[IPV6]:PORT\"")
+        }
     };
     if words.is_empty() { kind } else { format!("{}, or {kind}", quoted(words)) }
 }
@@ -209,17 +233,61 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     if address.port() == 0 { Err("has port 0".to_owned()) } else { Ok(address) }
 }
 
-fn ids(found: &DeValue<'_>) -> Result<Vec<u32>, String> {
+/// The items of a list that is not too long.
+fn items<'v>(
+    found: &'v DeValue<'_>,
+    what: &str,
+    items_max: usize,
+) -> Result<impl Iterator<Item = &'v DeValue<'v>>, String> {
     let list = found.as_array().ok_or_else(|| wrong_type(found))?;
-    if list.len() > IDS_MAX {
-        return Err(format!("has {} ids", list.len()));
+    if list.len() > items_max {
+        return Err(format!("has {} {what}s", list.len()));
     }
-    list.iter()
+    Ok(list.iter().map(toml::Spanned::get_ref))
+}
+
+fn numbers(
+    found: &DeValue<'_>,
+    what: &str,
+    items_max: usize,
+    max: u32,
+) -> Result<Vec<u32>, String> {
+    items(found, what, items_max)?
         .map(|item| {
-            let id = integer(item.get_ref()).map_err(|wrong| format!("holds what {wrong}"))?;
-            u32::try_from(id).map_err(|_| format!("holds {id}, which is too large for an id"))
+            let number = integer(item).map_err(|wrong| format!("holds what {wrong}"))?;
+            let article = if what == "id" { "an" } else { "a" };
+            let fits = u32::try_from(number).ok().filter(|&number| number <= max);
+            fits.ok_or_else(|| format!("holds {number}, which is too large for {article} {what}"))
         })
         .collect()
+}
+
+fn addresses(found: &DeValue<'_>, items_max: usize) -> Result<Vec<SocketAddr>, String> {
+    items(found, "addresse", items_max)?
+        .map(|item| {
+            let text = string(item).map_err(|wrong| format!("holds what {wrong}"))?;
+            address(text).map_err(|wrong| format!("holds {text:?}, which {wrong}"))
+        })
+        .collect()
+}
+
+/// A value as TOML, in the way its kind is written.
+pub(crate) fn written(kind: Kind, value: &Value) -> String {
+    let string = |text: &str| toml::Value::String(text.to_owned()).to_string();
+    let list = |items: Vec<String>| format!("[{}]", items.join(", "));
+    match (kind, value) {
+        (_, Value::Word(word)) => string(word),
+        (_, Value::Text(text)) => string(text),
+        (_, Value::Bool(truth)) => truth.to_string(),
+        (Kind::Duration { .. }, Value::Number(ns)) => string(&duration_text(*ns)),
+        (Kind::Size { .. }, Value::Number(bytes)) => string(&size_text(*bytes)),
+        (_, Value::Number(number)) => number.to_string(),
+        (_, Value::Address(address)) => string(&address.to_string()),
+        (_, Value::Addresses(addresses)) => {
+            list(addresses.iter().map(|address| string(&address.to_string())).collect())
+        }
+        (_, Value::Ids(ids)) => list(ids.iter().map(u32::to_string).collect()),
+    }
 }
 
 /// A duration with the largest unit that keeps it whole.

@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use crate::check;
+use crate::host::System;
 use crate::keys::find;
 use crate::kind::Value;
-use crate::problem::{Problem, Problems, Report};
+use crate::load::Source;
+use crate::problem::Problems;
 use crate::quorum::Quorum;
-use crate::reader::{self, Document};
+use crate::reader::Document;
 
 /// A checked configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +59,28 @@ pub struct Node {
     pub token_address: SocketAddr,
     /// Its votes, if votes are counted.
     pub votes: u32,
+    /// Links 1, 2, ...; `address` and `token_address` are link 0. Every node has as many.
+    pub links: Vec<Link>,
+}
+
+/// Where a node receives on a link beyond the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Data.
+    pub address: SocketAddr,
+    /// The token.
+    pub token_address: SocketAddr,
+}
+
+/// How several links are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkMode {
+    /// The best one that works.
+    Passive,
+    /// All at once.
+    Active,
+    /// In turn.
+    RoundRobin,
 }
 
 /// How data reaches all nodes.
@@ -82,6 +105,10 @@ pub struct Transport {
     pub receive_buffer_bytes: usize,
     /// Bytes asked for send buffers.
     pub send_buffer_bytes: usize,
+    /// How several links are used.
+    pub link_mode: LinkMode,
+    /// Priority of each link, one per link of every node.
+    pub link_priorities: Vec<u8>,
 }
 
 /// Whether datagrams are encrypted.
@@ -89,11 +116,32 @@ pub struct Transport {
 pub enum Encryption {
     /// A checksum only.
     Off,
-    /// AES-256-GCM with the key in this file (see [`crate::key_file::read`]).
+    /// AES-256-GCM with this key (see [`crate::key_file::cluster_key`]).
     Aes256Gcm {
         /// Where the cluster key is.
-        key_file: PathBuf,
+        key: KeySource,
     },
+}
+
+/// Where the cluster key comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySource {
+    /// 64 hexadecimal digits in a file.
+    File(PathBuf),
+    /// Derived from the bytes of a file that `corosync-keygen` wrote.
+    CorosyncFile(PathBuf),
+    /// Derived from bytes in the configuration itself.
+    Bytes(Secret),
+}
+
+/// Bytes that are never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub Vec<u8>);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(..)")
+    }
 }
 
 /// Whose implementation of the cipher.
@@ -138,6 +186,8 @@ pub enum TokenTimeout {
 pub struct Totem {
     /// When a ring counts as lost.
     pub token_timeout: TokenTimeout,
+    /// How long a ring that is formed waits for those that do not answer; `None`: derived.
+    pub consensus_timeout_us: Option<u64>,
 }
 
 /// What the hot thread does with nothing to do.
@@ -291,28 +341,12 @@ pub struct Recorder {
 }
 
 impl Config {
-    /// Reads and checks a file. The cluster key is not read: see [`crate::key_file::read`].
+    /// Reads and checks a file of TOML. The cluster key is not read: see [`crate::key_file::cluster_key`].
     ///
     /// # Errors
     /// Everything that is wrong with the file, or why it cannot be read.
     pub fn load(file: &Path) -> Result<Self, Problems> {
-        let unreadable = |wrong: String| Problems {
-            file: file.to_owned(),
-            list: vec![Problem {
-                offset: 0,
-                line: 0,
-                column: 0,
-                key: String::new(),
-                value: String::new(),
-                wrong,
-                accepted: String::new(),
-            }],
-        };
-        let bytes =
-            std::fs::read(file).map_err(|error| unreadable(format!("cannot be read: {error}")))?;
-        let text = String::from_utf8(bytes)
-            .map_err(|error| unreadable(format!("is not UTF-8 text: {error}")))?;
-        Self::parse(&text, file)
+        Source::Toml(file.to_owned()).load(&System).map(|loaded| loaded.config)
     }
 
     /// Checks a text. Relative paths in it start at `file`'s directory.
@@ -320,11 +354,7 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn parse(text: &str, file: &Path) -> Result<Self, Problems> {
-        let mut report = Report::new(text);
-        let config = reader::document(text, &mut report)
-            .and_then(|document| check::config(&document, file, &mut report));
-        report.finish(file)?;
-        Ok(config.expect("a configuration without problems is complete"))
+        Source::Toml(file.to_owned()).parse(text, &System).map(|loaded| loaded.config)
     }
 
     /// This node.
@@ -346,7 +376,11 @@ impl Config {
             self.limits.message_bytes_max
         );
         for node in &self.nodes {
-            text += &format!("{} {} {}\n", node.id, node.address, node.token_address);
+            text += &format!("{} {} {}", node.id, node.address, node.token_address);
+            for link in &node.links {
+                text += &format!(" {} {}", link.address, link.token_address);
+            }
+            text += "\n";
         }
         text += &self.quorum.shared_text(&self.nodes);
         fnv1a(text.as_bytes())

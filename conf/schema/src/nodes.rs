@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::NODES_MAX;
 use crate::kind::Value;
-use crate::model::Node;
+use crate::model::{Link, Node};
 use crate::problem::Report;
 use crate::reader::{Document, Found, Table};
 
@@ -23,7 +23,7 @@ pub(crate) fn read(document: &Document, report: &mut Report<'_>) -> Vec<Node> {
     let mut nodes: Vec<Node> =
         document.nodes.iter().filter_map(|table| node(table, report)).collect();
     families(document, report);
-    me(document, &nodes, report);
+    same_links(document, report);
     nodes.sort_by_key(|node| node.id);
     nodes
 }
@@ -66,26 +66,82 @@ fn node(table: &Table, report: &mut Report<'_>) -> Option<Node> {
         Some(Value::Number(votes)) => *votes as u32,
         _ => 1,
     };
-    Some(Node { id, name, address, token_address, votes })
+    Some(Node { id, name, address, token_address, votes, links: links(table, report)? })
+}
+
+/// The links beyond the first. The token goes to the port after each address.
+fn links(table: &Table, report: &mut Report<'_>) -> Option<Vec<Link>> {
+    let Some(Found { value: Value::Addresses(addresses), span }) = table.get("links") else {
+        return Some(Vec::new());
+    };
+    let mut links = Vec::new();
+    for address in addresses {
+        let wrong = match (unusable(address.ip()), address.port().checked_add(1)) {
+            (Some(wrong), _) => format!("{address} {wrong}"),
+            (None, None) => format!("{address} leaves no port for the token after it"),
+            (None, Some(port)) => {
+                let token_address = SocketAddr::new(address.ip(), port);
+                links.push(Link { address: *address, token_address });
+                continue;
+            }
+        };
+        let key = format!("{}.links", table.label);
+        report.value(
+            &key,
+            span.clone().unwrap_or_default(),
+            wrong,
+            "the node's own unicast addresses",
+        );
+        return None;
+    }
+    Some(links)
+}
+
+/// Every node has the links that the first one has.
+fn same_links(document: &Document, report: &mut Report<'_>) {
+    let count = |table: &Table| match table.get("links").map(|found| &found.value) {
+        Some(Value::Addresses(links)) => Some(links.len()),
+        _ => None,
+    };
+    let Some((first, expected)) = document.nodes.iter().find_map(|t| Some((&t.label, count(t)?)))
+    else {
+        return;
+    };
+    for table in &document.nodes {
+        if let Some(links) = count(table).filter(|links| *links != expected) {
+            let span = table.get("links").and_then(|found| found.span.clone());
+            let wrong = format!("has {links} further links, but {first} has {expected}");
+            let (key, accepted) = (format!("{}.links", table.label), "as many on every node");
+            match span {
+                Some(span) => report.value(&key, span, wrong, accepted),
+                None => report.at(&key, table.offset, wrong, accepted),
+            }
+        }
+    }
 }
 
 /// An address datagrams can be sent to.
 fn address(table: &Table, name: &'static str, report: &mut Report<'_>) -> Option<SocketAddr> {
     let found = table.get(name)?;
     let address = address_of(found)?;
-    let wrong = if address.ip().is_unspecified() {
-        "is the unspecified address, which nobody can send to"
-    } else if address.ip().is_multicast() {
-        "is a multicast address"
-    } else if address.ip() == IpAddr::from([255, 255, 255, 255]) {
-        "is the broadcast address"
-    } else {
-        return Some(address);
-    };
+    let Some(wrong) = unusable(address.ip()) else { return Some(address) };
     let key = format!("{}.{name}", table.label);
     let span = found.span.clone().unwrap_or_default();
     report.value(&key, span, wrong, "the node's own unicast address");
     None
+}
+
+/// Why datagrams cannot be sent to an address.
+fn unusable(ip: IpAddr) -> Option<&'static str> {
+    if ip.is_unspecified() {
+        Some("is the unspecified address, which nobody can send to")
+    } else if ip.is_multicast() {
+        Some("is a multicast address")
+    } else if ip == IpAddr::from([255, 255, 255, 255]) {
+        Some("is the broadcast address")
+    } else {
+        None
+    }
 }
 
 fn address_of(found: &Found) -> Option<SocketAddr> {
@@ -142,6 +198,15 @@ fn sockets_of(table: &Table) -> Vec<(String, std::ops::Range<usize>, SocketAddr,
     if let Some((key, span, token)) = place("token_address") {
         sockets.push((key, span, token, false));
     }
+    if let Some(Found { value: Value::Addresses(links), span: Some(span) }) = table.get("links") {
+        for link in links {
+            let key = format!("{}.links", table.label);
+            sockets.push((key.clone(), span.clone(), *link, false));
+            if let Some(port) = link.port().checked_add(1) {
+                sockets.push((key, span.clone(), SocketAddr::new(link.ip(), port), true));
+            }
+        }
+    }
     sockets
 }
 
@@ -166,19 +231,5 @@ fn families(document: &Document, report: &mut Report<'_>) {
                 format!("a loopback address and others are mixed: {first_label} has {first}");
             report.value(&key, span.clone(), wrong, "addresses all nodes can reach");
         }
-    }
-}
-
-fn me(document: &Document, nodes: &[Node], report: &mut Report<'_>) {
-    let Some(Found { value: Value::Number(id), span: Some(span) }) =
-        document.table("node").get("id")
-    else {
-        return;
-    };
-    let listed = |table: &Table| table.get("id").is_some_and(|f| f.value == Value::Number(*id));
-    if !document.nodes.is_empty() && !document.nodes.iter().any(listed) {
-        let known: Vec<_> = nodes.iter().map(|node| node.id.to_string()).collect();
-        let wrong = "is not in the node list";
-        report.value("node.id", span.clone(), wrong, format!("one of {}", known.join(", ")));
     }
 }

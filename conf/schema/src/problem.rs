@@ -1,8 +1,11 @@
 //! What is wrong with a configuration, and where.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+
+use crate::corosync::keys::SECRET;
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,11 +69,18 @@ impl fmt::Display for Problem {
 pub(crate) struct Report<'t> {
     text: &'t str,
     pub(crate) list: Vec<Problem>,
+    /// What the text calls a key of the model, where it has a name of its own for it.
+    names: HashMap<String, String>,
 }
 
 impl<'t> Report<'t> {
     pub(crate) fn new(text: &'t str) -> Self {
-        Self { text, list: Vec::new() }
+        Self { text, list: Vec::new(), names: HashMap::new() }
+    }
+
+    /// From now on, problems with `key` are problems with `name`.
+    pub(crate) fn rename(&mut self, key: String, name: String) {
+        self.names.insert(key, name);
     }
 
     /// Notes a problem with `key` whose value stands at `span`.
@@ -81,7 +91,8 @@ impl<'t> Report<'t> {
         wrong: impl Into<String>,
         accepted: impl Into<String>,
     ) {
-        let value = self.shown(&span);
+        let secret = SECRET.iter().any(|secret| key.ends_with(secret));
+        let value = if secret { String::new() } else { self.shown(&span) };
         self.push(key, &value, span.start, wrong.into(), accepted.into());
     }
 
@@ -98,7 +109,8 @@ impl<'t> Report<'t> {
 
     fn push(&mut self, key: &str, value: &str, offset: usize, wrong: String, accepted: String) {
         let (line, column) = self.position(offset);
-        let (key, value) = (key.to_owned(), value.to_owned());
+        let key = self.names.get(key).map_or(key, String::as_str).to_owned();
+        let value = value.to_owned();
         self.list.push(Problem { offset, line, column, key, value, wrong, accepted });
     }
 

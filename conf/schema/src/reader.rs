@@ -1,11 +1,12 @@
 //! Walks a parsed TOML document along the table of keys.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::corosync;
 use crate::keys::{KEYS, Key, Presence, SECTIONS, find, nearest};
 use crate::kind::{Value, accepted, read};
 use crate::problem::Report;
@@ -27,6 +28,21 @@ pub(crate) struct Table {
 }
 
 impl Table {
+    /// A table without keys.
+    pub(crate) fn empty(label: String, offset: usize) -> Self {
+        Self { label, offset, found: HashMap::new() }
+    }
+
+    /// Sets a key; no value: it is there but bad, which is reported already.
+    pub(crate) fn set(
+        &mut self,
+        name: &'static str,
+        value: Option<Value>,
+        span: Option<Range<usize>>,
+    ) {
+        self.found.insert(name, value.map(|value| Found { value, span }));
+    }
+
     /// The value of a key of the table of keys, or `None` if it is optional and missing, or bad.
     pub(crate) fn get(&self, name: &'static str) -> Option<&Found> {
         self.found.get(name).and_then(Option::as_ref)
@@ -43,9 +59,11 @@ impl Table {
 
 /// Everything a file says, defaults filled in.
 pub(crate) struct Document {
-    tables: HashMap<&'static str, Table>,
+    pub(crate) tables: HashMap<&'static str, Table>,
     /// The `[[nodes]]` tables in the order of the file.
     pub(crate) nodes: Vec<Table>,
+    /// `[map]`: keys that programs read in the configuration map, with their values and places.
+    pub(crate) map: BTreeMap<String, (String, Range<usize>)>,
 }
 
 impl Document {
@@ -67,6 +85,7 @@ pub(crate) fn document(text: &str, report: &mut Report<'_>) -> Option<Document> 
     }
     let mut tables = HashMap::new();
     let mut nodes = Vec::new();
+    let mut map = BTreeMap::new();
     for (name, value) in root.get_ref() {
         let (section, at) = (name.get_ref().as_ref(), name.span().start);
         let Some((section, _)) = SECTIONS.iter().find(|(known, _)| *known == section) else {
@@ -75,6 +94,8 @@ pub(crate) fn document(text: &str, report: &mut Report<'_>) -> Option<Document> 
         };
         if *section == "nodes" {
             nodes = node_tables(value, report);
+        } else if let ("map", Some(table)) = (*section, value.get_ref().as_table()) {
+            map = free_table(table, report);
         } else if let Some(table) = value.get_ref().as_table() {
             tables.insert(*section, read_table(section, section.to_string(), at, table, report));
         } else {
@@ -88,7 +109,28 @@ pub(crate) fn document(text: &str, report: &mut Report<'_>) -> Option<Document> 
             tables.insert(section, table);
         }
     }
-    Some(Document { tables, nodes })
+    Some(Document { tables, nodes, map })
+}
+
+/// `[map]`: any key of the configuration map that does not set a key of ours.
+fn free_table(
+    table: &DeTable<'_>,
+    report: &mut Report<'_>,
+) -> BTreeMap<String, (String, Range<usize>)> {
+    let mut map = BTreeMap::new();
+    for (name, value) in table {
+        let (name, at, span) = (name.get_ref().as_ref(), name.span().start, value.span());
+        let Some(text) = value.get_ref().as_str() else {
+            let wrong = format!("is of type {}", value.get_ref().type_str());
+            report.value(&format!("map.{name}"), span, wrong, "a string");
+            continue;
+        };
+        match corosync::keys::not_free(name) {
+            Some((wrong, accepted)) => report.at(&format!("map.{name}"), at, wrong, accepted),
+            None => _ = map.insert(name.to_owned(), (text.to_owned(), span)),
+        }
+    }
+    map
 }
 
 fn unknown_section(section: &str, at: usize, report: &mut Report<'_>) {
@@ -125,50 +167,56 @@ fn read_table(
     table: &DeTable<'_>,
     report: &mut Report<'_>,
 ) -> Table {
-    let mut found = HashMap::new();
+    let mut read_so_far = Table::empty(label, offset);
     for (name, value) in table {
-        let full = format!("{label}.{}", name.get_ref());
+        let full = format!("{}.{}", read_so_far.label, name.get_ref());
         let Some(key) = find(section, name.get_ref()) else {
-            unknown_key(section, &full, name, report);
+            unknown_key(section, &full, name.get_ref(), name.span().start, report);
             continue;
         };
         let span = value.span();
         let read = read(key.kind, key.words, value.get_ref())
             .map_err(|wrong| report.value(&full, span.clone(), wrong, key.accepted()));
-        found.insert(key.name, read.ok().map(|value| Found { value, span: Some(span) }));
+        read_so_far.set(key.name, read.ok(), Some(span));
     }
+    fill_defaults(section, &mut read_so_far, report);
+    read_so_far
+}
+
+/// Gives keys that are missing their defaults, and reports those that have none.
+pub(crate) fn fill_defaults(section: &str, table: &mut Table, report: &mut Report<'_>) {
     for key in KEYS.iter().filter(|key| key.section == section) {
-        if found.contains_key(key.name) {
+        if table.found.contains_key(key.name) {
             continue;
         }
         match key.presence {
             Presence::Optional => {}
-            Presence::Default(text) => {
-                found.insert(key.name, Some(Found { value: key.default_value(text), span: None }));
-            }
+            Presence::Default(text) => table.set(key.name, Some(key.default_value(text)), None),
             Presence::Required => {
-                report.at(&format!("{label}.{}", key.name), offset, "missing", key.accepted());
+                let full = format!("{}.{}", table.label, key.name);
+                report.at(&full, table.offset, "missing", key.accepted());
             }
         }
     }
-    Table { label, offset, found }
 }
 
-fn unknown_key(
+/// Reports a key that no table of `section` has.
+pub(crate) fn unknown_key(
     section: &str,
     full: &str,
-    name: &Spanned<std::borrow::Cow<'_, str>>,
+    name: &str,
+    offset: usize,
     report: &mut Report<'_>,
 ) {
     let known: Vec<_> =
         KEYS.iter().filter(|key| key.section == section).map(|key| key.name).collect();
-    let elsewhere = KEYS.iter().find(|key| key.name == name.get_ref().as_ref());
-    let wrong = match (nearest(name.get_ref(), known.iter().copied()), elsewhere) {
+    let elsewhere = KEYS.iter().find(|key| key.name == name);
+    let wrong = match (nearest(name, known.iter().copied()), elsewhere) {
         (Some(near), _) => format!("unknown key; did you mean {near:?}?"),
         (None, Some(key)) => format!("unknown key; it belongs to [{}]", key.section),
         (None, None) => "unknown key".to_owned(),
     };
-    report.at(full, name.span().start, wrong, known.join(", "));
+    report.at(full, offset, wrong, known.join(", "));
 }
 
 impl Key {

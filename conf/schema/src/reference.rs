@@ -22,10 +22,10 @@ pub fn reference() -> String {
     for (section, about) in SECTIONS {
         let header =
             if section == "nodes" { "[[nodes]]".to_owned() } else { format!("[{section}]") };
-        _ = write!(
-            text,
-            "\n## `{header}`\n{about}\n\n| key | accepted | default | meaning |\n|---|---|---|---|\n"
-        );
+        _ = write!(text, "\n## `{header}`\n{about}\n");
+        if KEYS.iter().any(|key| key.section == section) {
+            text.push_str("\n| key | accepted | default | meaning |\n|---|---|---|---|\n");
+        }
         for key in KEYS.iter().filter(|key| key.section == section) {
             let default = match key.presence {
                 Presence::Required => "required".to_owned(),

@@ -36,11 +36,12 @@ const CASES: &[Case] = &[
     // Syntax and shape.
     Case("[cluster]", "[cluster", "1:9: not TOML: unclosed table, expected `]`"),
     Case("[node]", "[nodus]", "4:2: [nodus]: unknown section; did you mean [nodes]?; accepted: cluster, node, nodes, \
-        transport, security, totem, quorum, engine, memory, ipc, limits, log, recorder"),
+        transport, security, totem, quorum, engine, memory, ipc, limits, log, recorder, map"),
     Case("name = \"blue\"", "nam = \"blue\"", "2:1: cluster.nam: unknown key; did you mean \"name\"?; \
         accepted: name, config_version"),
     Case("[node]", "[node]\nspin = \"1us\"", "5:1: node.spin: unknown key; it belongs to [engine]; accepted: id"),
-    Case(APPEND, "engine = 5", "19:1: security.engine: unknown key; accepted: encryption, key_file, provider"),
+    Case(APPEND, "engine = 5", "19:1: security.engine: unknown key; accepted: encryption, key_file, key_format, \
+        key, provider"),
     Case("[cluster]", "totem = 5\n[cluster]", "1:9: totem = 5: is not a table; accepted: [totem]"),
     Case("[[nodes]]\nid = 1", "[log]\nlevel = \"loud\"\n\n[[nodes]]\nid = 1",
         "8:9: log.level = \"loud\": is not a word this key knows; accepted: \"error\", \"warn\", \"info\", \
@@ -58,14 +59,16 @@ const CASES: &[Case] = &[
         "18:12: security.key_file = \"key\": a key is given, but encryption is \"off\"; accepted: no \
          key_file, or encryption = \"aes-256-gcm\""),
     // Types and bounds.
-    Case("[node]\nid = 1", "[node]\nid = \"1\"", "5:6: node.id = \"1\": is of type string; accepted: a whole \
-        number from 1 to 4294967295"),
-    Case("[node]\nid = 1", "[node]\nid = 0", "5:6: node.id = 0: is below 1; accepted: a whole number from 1 \
+    Case("[node]\nid = 1", "[node]\nid = \"1\"", "5:6: node.id = \"1\": is of type string; accepted: \"auto\", \
+        or a whole number from 1 to 4294967295"),
+    Case("[node]\nid = 1", "[node]\nid = 0", "5:6: node.id = 0: is below 1; accepted: \"auto\", or a whole \
+        number from 1 \
         to 4294967295"),
-    Case("[node]\nid = 1", "[node]\nid = -3", "5:6: node.id = -3: is negative; accepted: a whole number from \
+    Case("[node]\nid = 1", "[node]\nid = -3", "5:6: node.id = -3: is negative; accepted: \"auto\", or a whole \
+        number from \
         1 to 4294967295"),
     Case("[node]\nid = 1", "[node]\nid = 4294967296", "5:6: node.id = 4294967296: is above 4294967295; \
-        accepted: a whole number from 1 to 4294967295"),
+        accepted: \"auto\", or a whole number from 1 to 4294967295"),
     Case("name = \"blue\"", "name = \"\"", "2:8: cluster.name = \"\": is empty; accepted: a text of 1 to 64 bytes"),
     Case("name = \"blue\"", "name = \"a\\nb\"", "2:8: cluster.name = \"a\\nb\": has control characters; \
         accepted: a text of 1 to 64 bytes"),
@@ -136,6 +139,31 @@ const CASES: &[Case] = &[
     Case("\"10.0.0.2:5405\"", "\"10.0.0.2:5405\"\ntoken_address = \"10.0.0.3:9\"", "16:17: \
         nodes[1].token_address = \"10.0.0.3:9\": \
         has another IP address than address; accepted: 10.0.0.2"),
+    // Links.
+    Case("\"10.0.0.2:5405\"", "\"10.0.0.2:5405\"\nlinks = [\"10.1.0.2:5405\"]", "16:9: nodes[1].links = \
+        [\"10.1.0.2:5405\"]: has 1 further links, but nodes[0] has 0; accepted: as many on every node"),
+    Case("\"10.0.0.2:5405\"", "\"10.0.0.2:5405\"\nlinks = [\"10.0.0.1:5405\"]", "16:9: nodes[1].links = \
+        [\"10.0.0.1:5405\"]: 10.0.0.1:5405 clashes with nodes[0].address; accepted: sockets that no other node or \
+        queue has"),
+    Case("\"10.0.0.2:5405\"", "\"10.0.0.2:5405\"\nlinks = [\"10.0.0.1\"]", "16:9: nodes[1].links = [\"10.0.0.1\"]: \
+        holds \"10.0.0.1\", which is not an IP address with a port; accepted: a list of at most 7 addresses, \
+        \"IPV4:PORT\" or \"[IPV6]:PORT\""),
+    Case(APPEND, "[transport]\nlink_priorities = [1, 256]", "20:19: transport.link_priorities = [1, 256]: holds 256, \
+        which is too large for a number; accepted: a list of at most 8 whole numbers from 0 to 255"),
+    Case(APPEND, "[transport]\nlink_priorities = [1, 2]", "20:19: transport.link_priorities = [1, 2]: has 2 \
+        priorities, \
+        but nodes have 1 links; accepted: at most one for each link"),
+    // Keys.
+    Case("key_file = \"key\"", "key_file = \"key\"\nkey = \"abc\"", "19:7: security.key: key_file is given, too; \
+        accepted: one of key and key_file"),
+    Case("key_file = \"key\"", "key = \"abc\"", "18:7: security.key: has 3 bytes; accepted: 128 to 4096 bytes"),
+    Case("key_file = \"key\"", "key_format = \"corosync\"", "18:14: security.key_format = \"corosync\": has no effect \
+        without key_file; accepted: only with key_file"),
+    Case(APPEND, "[map]\n\"totem.token\" = \"5\"", "20:1: map.totem.token: the engine has a key of its own for this; \
+        accepted: totem.token_timeout"),
+    Case(APPEND, "[map]\n\"a b\" = \"5\"", "20:1: map.a b: has the character ' '; accepted: letters, digits and \
+        \"._-/:\""),
+    Case(APPEND, "[map]\nabc = 5", "20:7: map.abc = 5: is of type integer; accepted: a string"),
     // The node list as a whole.
     Case("id = 2\n", "id = 1\n", "13:6: nodes[1].id = 1: nodes[0] has this id, too; accepted: a unique id"),
     Case("\"b\"", "\"a\"", "14:8: nodes[1].name = \"a\": nodes[0] has this name, too; accepted: a unique name"),

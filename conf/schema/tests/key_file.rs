@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use synchrotron_schema::key_file;
+use synchrotron_schema::{KeySource, Secret, key_file};
 
 fn write(dir: &Path, text: &str, mode: u32) -> PathBuf {
     let file = dir.join("key");
@@ -50,4 +50,32 @@ fn missing_files_and_directories_are_refused() {
     assert!(said.contains("cannot be read") && said.contains("synchrotron keygen"), "{said}");
     let said = key_file::read(dir.path()).unwrap_err().to_string();
     assert!(said.ends_with("is not a regular file"), "{said}");
+}
+
+#[test]
+fn a_key_of_corosync_makes_a_cluster_key_that_depends_on_every_byte() {
+    let dir = tempfile::tempdir().unwrap();
+    let bytes: Vec<u8> = (0..128).collect();
+    let file = dir.path().join("authkey");
+    let derived = |bytes: &[u8]| {
+        _ = fs::remove_file(&file);
+        fs::write(&file, bytes).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o400)).unwrap();
+        key_file::cluster_key(&KeySource::CorosyncFile(file.clone()))
+    };
+    let key = derived(&bytes).unwrap();
+    assert_eq!(key, key_file::cluster_key(&KeySource::Bytes(Secret(bytes.clone()))).unwrap());
+    // HKDF-SHA-256, computed with another implementation (Python's hmac).
+    assert_eq!(key.0[..8], [0x11, 0x32, 0xc0, 0x4f, 0xa2, 0x42, 0xab, 0x81]);
+    let mut other = bytes.clone();
+    other[127] ^= 1;
+    assert_ne!(derived(&other).unwrap(), key);
+    for (bytes, expected) in [(&bytes[..127], "has 127 bytes"), (&[0; 5000][..], "has 4097 bytes")]
+    {
+        let said = derived(bytes).unwrap_err().to_string();
+        assert!(said.ends_with(&format!("{expected}; accepted: 128 to 4096")), "{said}");
+    }
+    let none = KeySource::CorosyncFile(dir.path().join("none"));
+    let said = key_file::cluster_key(&none).unwrap_err().to_string();
+    assert!(said.contains("`corosync-keygen -k "), "{said}");
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use synchrotron_schema::{
-    Config, Device, Encryption, Multicast, Quorum, TieBreaker, TokenTimeout, keys,
+    Config, Device, Encryption, KeySource, Multicast, Quorum, TieBreaker, TokenTimeout, keys,
 };
 
 fn root() -> PathBuf {
@@ -11,11 +11,15 @@ fn root() -> PathBuf {
 }
 
 #[test]
-fn the_page_is_what_the_table_says() {
-    let page = root().join("docs/configuration.md");
-    let expected = synchrotron_schema::reference();
+fn the_pages_are_what_the_tables_say() {
+    is_written("docs/configuration.md", &synchrotron_schema::reference());
+    is_written("docs/corosync-conf.md", &synchrotron_schema::corosync::corosync_reference());
+}
+
+fn is_written(page: &str, expected: &str) {
+    let page = root().join(page);
     if std::env::var_os("UPDATE_REFERENCE").is_some() {
-        std::fs::write(&page, &expected).unwrap();
+        std::fs::write(&page, expected).unwrap();
     }
     let found = std::fs::read_to_string(&page).unwrap_or_default();
     assert!(
@@ -87,7 +91,8 @@ fn relative_paths_start_at_the_files_directory() {
                 [security]\nkey_file = \"key\"\n[engine]\nstate_dir = \"/tmp/s\"\n";
     let config = Config::parse(text, Path::new("/etc/s/c.toml")).unwrap();
     let key_file = PathBuf::from("/etc/s/key");
-    assert_eq!(config.security.encryption, Encryption::Aes256Gcm { key_file });
+    let key = KeySource::File(key_file);
+    assert_eq!(config.security.encryption, Encryption::Aes256Gcm { key });
     assert_eq!(config.engine.state_dir, Path::new("/tmp/s"));
 }
 

@@ -156,7 +156,7 @@ fn ring(bell: &OwnedFd) {
 }
 
 /// Reads an eventfd empty; one that is empty already says so, which is as good.
-fn hush(bell: BorrowedFd<'_>) {
+pub(crate) fn hush(bell: BorrowedFd<'_>) {
     let _ = rustix::io::read(bell, &mut [0; 8]);
 }
 

@@ -23,7 +23,6 @@ mod notify;
 pub mod page;
 mod recorder;
 mod run;
-mod services;
 mod state;
 pub mod status;
 

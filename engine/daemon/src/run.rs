@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
 use std::thread;
 
-use schema::{Config, Encryption};
+use schema::{Config, Encryption, Loaded as Configuration, Source, System};
 use wire::BootId;
 use wire::trace::Level;
 
@@ -18,10 +18,10 @@ use crate::lock;
 use crate::log::{Field, Log};
 use crate::state::{Loaded, State};
 
-/// Runs an engine with the configuration in `file` until it is told to stop. Whatever keeps it from running is
-/// said on standard error. See [`Exit`] for the codes.
-pub fn main_with(file: &Path) -> ExitCode {
-    match run(file) {
+/// Runs an engine with this configuration until it is told to stop. Whatever keeps it from running is said on
+/// standard error. See [`Exit`] for the codes.
+pub fn main_with(source: &Source) -> ExitCode {
+    match run(source) {
         Ok(()) => Exit::Done.into(),
         Err(failure) => {
             eprintln!("synchrotrond: {failure}");
@@ -30,22 +30,23 @@ pub fn main_with(file: &Path) -> ExitCode {
     }
 }
 
-/// Reads the configuration in `file` and everything it names, and changes nothing.
+/// Reads a configuration and everything it names, and changes nothing.
 ///
 /// # Errors
 /// All that is wrong, in one message.
-pub fn check(file: &Path) -> Result<Config, Failure> {
-    load(file).map(|(config, _)| config)
+pub fn check(source: &Source) -> Result<Configuration, Failure> {
+    load(source).map(|(configuration, _)| configuration)
 }
 
 type Key = Option<schema::key_file::ClusterKey>;
 
-fn load(file: &Path) -> Result<(Config, Key), Failure> {
-    let config = Config::load(file).map_err(|problems| Failure::new(Exit::Config, problems))?;
+fn load(source: &Source) -> Result<(Configuration, Key), Failure> {
+    let loaded = source.load(&System).map_err(|problems| Failure::new(Exit::Config, problems))?;
+    let config = &loaded.config;
     let key = match &config.security.encryption {
         Encryption::Off => None,
-        Encryption::Aes256Gcm { key_file } => {
-            let key = schema::key_file::read(key_file).map_err(|error| {
+        Encryption::Aes256Gcm { key } => {
+            let key = schema::key_file::cluster_key(key).map_err(|error| {
                 Failure::new(Exit::Config, format!("security.key_file: {error}"))
             })?;
             Some(key)
@@ -54,9 +55,10 @@ fn load(file: &Path) -> Result<(Config, Key), Failure> {
     if config.security.provider == schema::Provider::AwsLc && !cfg!(feature = "aws-lc") {
         let message = "security.provider = \"aws-lc\": this engine was built without it; accepted: \
                        \"auto\", \"aes-gcm\"";
-        return Err(Failure::new(Exit::Config, format!("{}: {message}", file.display())));
+        let file = source.file().display();
+        return Err(Failure::new(Exit::Config, format!("{file}: {message}")));
     }
-    Ok((config, key))
+    Ok((loaded, key))
 }
 
 /// Runs an engine until it is told to stop by SIGTERM or SIGINT. Call it once per process, from its main
@@ -64,8 +66,8 @@ fn load(file: &Path) -> Result<(Config, Key), Failure> {
 ///
 /// # Errors
 /// Why it did not start, or did not end well.
-pub fn run(file: &Path) -> Result<(), Failure> {
-    let (config, key) = load(file)?;
+pub fn run(source: &Source) -> Result<(), Failure> {
+    let (Configuration { config, warnings, .. }, key) = load(source)?;
     let system =
         |what: &str, error: std::io::Error| Failure::new(Exit::System, format!("{what}: {error}"));
     let log = Log::open(&config.log, config.me).map_err(|error| {
@@ -84,6 +86,7 @@ pub fn run(file: &Path) -> Result<(), Failure> {
         boot: BootId(boot.try_into().unwrap_or_default()),
         seed: u64::from_le_bytes(seed.try_into().unwrap_or_default()),
         ring_seq: loaded.ring_seq,
+        warnings: warnings.iter().map(ToString::to_string).collect(),
         config,
         key,
     });

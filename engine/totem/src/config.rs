@@ -43,7 +43,7 @@ pub struct Tuning {
     pub window_frames: usize,
     /// Least bytes one node may number in a visit while the ring loses frames.
     pub personal_window_bytes_min: u64,
-    /// Most bytes one node may number in one visit. Eight bursts of 64 KiB.
+    /// Most bytes one node may number in one visit. Four bursts of 64 KiB.
     pub personal_window_bytes_max: u64,
     /// Most bytes that all nodes may number in one rotation. Three rotations of it must fit the
     /// pool.
@@ -57,6 +57,9 @@ pub struct Tuning {
     pub rest_interval_per_node_us: u64,
     /// How often a ring's representative looks for other rings.
     pub probe_interval_us: u64,
+    /// How long nodes that form a ring wait for those that do not answer; `None`: derived from the
+    /// token timeout. Nodes with different values wait for the most patient one.
+    pub consensus_us: Option<u64>,
     /// How long a gap must last before its sender is asked directly: what networks reorder.
     pub repair_slack_us: u64,
 }
@@ -66,12 +69,13 @@ impl Default for Tuning {
         Self {
             window_frames: 8192,
             personal_window_bytes_min: 16 << 10,
-            personal_window_bytes_max: 512 << 10,
+            personal_window_bytes_max: 256 << 10,
             global_window_bytes: 1 << 20,
             accelerated_window_bytes: 64 << 10,
             hold_us_max: 2_000,
             rest_interval_per_node_us: 1_500,
             probe_interval_us: 200_000,
+            consensus_us: None,
             repair_slack_us: 200,
         }
     }

@@ -97,9 +97,15 @@ impl Gather {
         self.share_ns(ctx.timeout_min_ns())
     }
 
-    /// How long this node waits for the others: as long as the rotations it measured suggest.
+    /// How long this node waits for the others: as long as the rotations it measured suggest, or as long as it
+    /// is told to, but long enough for every node to have its say.
     fn consensus_ns(&self, ctx: &Ctx) -> u64 {
-        self.share_ns(ctx.timeout_ns().max(ctx.timeout_min_ns())) * JOINS_PER_CONSENSUS
+        match ctx.tuning.consensus_us {
+            Some(us) => {
+                us.saturating_mul(1000).max(self.join_interval_ns(ctx) * JOINS_PER_CONSENSUS)
+            }
+            None => self.share_ns(ctx.timeout_ns().max(ctx.timeout_min_ns())) * JOINS_PER_CONSENSUS,
+        }
     }
 
     /// Something changed: tell the others soon, but not for every single change.

@@ -13,7 +13,7 @@ mod ring;
 mod wire_formats;
 
 pub use client_ring::client_ring;
-pub use config::config;
+pub use config::{config, corosync_conf};
 pub use ring::ring;
 pub use wire_formats::wire;
 
@@ -32,5 +32,6 @@ pub const TARGETS: &[Target] = &[
     Target { name: "wire", run: wire, seeds: wire_formats::seeds },
     Target { name: "ring", run: ring, seeds: ring::seeds },
     Target { name: "config", run: config, seeds: config::seeds },
+    Target { name: "corosync_conf", run: corosync_conf, seeds: config::corosync_seeds },
     Target { name: "client_ring", run: client_ring, seeds: client_ring::seeds },
 ];

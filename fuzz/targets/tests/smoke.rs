@@ -57,6 +57,11 @@ fn a_live_ring() {
 }
 
 #[test]
+fn configurations_of_corosync() {
+    smoke("corosync_conf");
+}
+
+#[test]
 fn configurations() {
     smoke("config");
 }

@@ -40,7 +40,6 @@ mod client;
 mod error;
 mod event;
 mod membership;
-mod patience;
 mod publish;
 mod receive;
 mod status;

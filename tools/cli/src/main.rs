@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod blackbox;
+mod convert;
 mod cpg;
 mod demo;
 mod doctor;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use schema::Source;
 
 /// Group messaging in total order, in microseconds.
 #[derive(Parser)]
@@ -35,6 +37,8 @@ enum Command {
     Cpg(cpg::Cpg),
     /// Make a cluster key.
     Keygen(keygen::Keygen),
+    /// Rewrite a configuration: corosync.conf or corosync.xml as TOML, or the other way round.
+    Convert(convert::Convert),
     /// Read an engine's flight recorder, also after a crash.
     Blackbox(blackbox::Blackbox),
     /// Measure: engines on this machine, beside Corosync, on other hosts; the rings alone.
@@ -58,10 +62,11 @@ fn main() -> ExitCode {
         Command::Status(options) => status::run(options, cli.json),
         Command::Cpg(command) => cpg::run(command, cli.json),
         Command::Keygen(options) => keygen::run(options, cli.json),
+        Command::Convert(options) => convert::run(options, cli.json),
         Command::Blackbox(options) => blackbox::run(options, cli.json),
         Command::Bench(bench) => bench::run(bench, cli.json),
         Command::Doctor => doctor::run(cli.json),
-        Command::Engine { config } => return daemon::main_with(config),
+        Command::Engine { config } => return daemon::main_with(&Source::Toml(config.clone())),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

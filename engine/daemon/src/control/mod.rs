@@ -18,7 +18,6 @@ use crate::exit::{Exit, Failure};
 use crate::hot::Plan;
 use crate::log::{Field, Log};
 use crate::notify::Notify;
-use crate::services::{Caller, Next, Services};
 use crate::state::{Found, Loaded, State};
 use answers::Answers;
 use persist::Keeper;
@@ -45,7 +44,6 @@ pub(crate) struct Control {
     notify: Notify,
     keeper: Keeper,
     answers: Answers,
-    services: Services,
     /// How long a leave may take.
     leave_limit: Duration,
     /// Since when we are leaving.
@@ -70,7 +68,6 @@ impl Control {
         Self {
             leave_limit: announced_in.saturating_add(LEAVE_SLACK).min(LEAVE_MAX),
             keeper: Keeper::new(State::new(&plan.config.engine.state_dir)),
-            services: Services::new(plan.config.me),
             answers: Answers::new(plan, warnings),
             channel,
             acceptor,
@@ -153,9 +150,6 @@ impl Control {
                 Some(ToControl::Trace { wall_ns, trace }) => self.log.trace(wall_ns, &trace),
                 Some(ToControl::Persist { ring_seq }) => self.keeper.ask(ring_seq),
                 Some(ToControl::Snapshot { ask, snapshot }) => {
-                    if self.services.with_snapshot(ask, &snapshot, &mut self.acceptor) {
-                        continue;
-                    }
                     let answer = self.answers.status(&snapshot, &self.acceptor, self.log.lost());
                     self.acceptor.answer(ask, answer.as_bytes());
                 }
@@ -195,7 +189,6 @@ impl Control {
         self.acceptor
             .poll(Duration::ZERO, &mut sink)
             .map_err(|error| Failure::new(Exit::System, format!("client sockets: {error}")))?;
-        self.services.closed(&mut self.acceptor);
         for (ask, question) in asked {
             let answer = match question {
                 answers::Question::Status => {
@@ -203,15 +196,6 @@ impl Control {
                         continue;
                     }
                     answers::error("too many questions at a time")
-                }
-                answers::Question::Service(bytes) => {
-                    let next = self.services.ask(Caller { ask }, &bytes, &mut self.acceptor);
-                    if let Next::Snapshot(ask) = next
-                        && !self.channel.tell_hot(ToHot::Snapshot { ask })
-                    {
-                        self.services.no_snapshot(ask, &mut self.acceptor);
-                    }
-                    continue;
                 }
                 answers::Question::Version => answers::version(),
                 answers::Question::Unknown(text) => {
@@ -240,7 +224,7 @@ impl Control {
             ),
         }
         for warning in self.answers.warnings() {
-            self.log.say(Level::Warn, "host", &[("what", Field::Text(warning))]);
+            self.log.say(Level::Warn, "not as configured", &[("what", Field::Text(warning))]);
         }
         let socket = self.acceptor.path().display().to_string();
         let fields = [

@@ -20,7 +20,7 @@ use uring::UdpTransport;
 use wire::NodeId;
 use wire::trace::Trace;
 
-use crate::channel::{Channel, ToControl, ToHot};
+use crate::channel::{Channel, ToControl, ToHot, hush};
 use crate::clock::{monotonic_ns, wall_ns};
 use crate::exit::Failure;
 use crate::page::CountersPage;
@@ -83,8 +83,7 @@ pub(crate) struct Hot {
     wall_offset_ns: u64,
     strategy: Strategy,
     scratch: Scratch,
-    /// What the transport gives, on its way to the node.
-    event: Option<Event>,
+    events: Vec<Event>,
     requests: Vec<Request>,
     left: bool,
     counters: LoopCounters,
@@ -112,10 +111,8 @@ impl Hot {
         let told = self.told(now_ns);
         let asked = self.programs(now_ns);
         let fired = self.timers(now_ns, received < EVENTS_PER_TURN);
-        // Local programs first: showing them what they wait for takes less time than handing a burst to the
-        // kernel, which on one machine runs the receivers' half as well. (A token was flushed as it was sent.)
-        self.server.publish();
         self.transport.flush();
+        self.server.publish();
         self.server.reclaim(now_ns);
         if now_ns.saturating_sub(self.page_at_ns) >= PAGE_NS {
             self.write_page(now_ns);
@@ -128,18 +125,20 @@ impl Hot {
         }
     }
 
-    /// Takes what arrived. After a visit data first, because what the token covers is wanted before the
-    /// next token; the token first once the predecessor is seen to have had it (Babay and Amir 2016).
-    /// So the queue is chosen anew for every burst.
+    /// Takes what arrived. Data first: after the token was handled, what it covers is wanted before the
+    /// next token (Babay and Amir 2016).
     fn receive(&mut self) -> usize {
-        for count in 0..EVENTS_PER_TURN {
-            let prefer = if self.node.token_first() { Queue::Token } else { Queue::Data };
-            let Self { transport, event, .. } = self;
-            transport.poll(1, prefer, &mut |arrived| *event = Some(arrived));
-            let Some(event) = self.event.take() else { return count };
+        let Self { transport, events, .. } = self;
+        let count = transport.poll(EVENTS_PER_TURN, Queue::Data, &mut |event| events.push(event));
+        if count == 0 {
+            return 0;
+        }
+        let mut events = std::mem::take(&mut self.events);
+        for event in events.drain(..) {
             self.event(event);
         }
-        EVENTS_PER_TURN
+        self.events = events;
+        count
     }
 
     fn event(&mut self, event: Event) {
@@ -157,8 +156,7 @@ impl Hot {
                 }
             }
             Event::Ready { key: KEY_CONTROL } => self.channel.hush_hot(),
-            // Forgotten when the loop wakes, see `park`.
-            Event::Ready { .. } => {}
+            Event::Ready { .. } => hush(self.server.bell()),
         }
     }
 

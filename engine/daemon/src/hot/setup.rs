@@ -14,7 +14,7 @@ use wire::{BootId, NodeId};
 
 use super::idle::Strategy;
 use super::programs::Scratch;
-use super::{Hot, KEY_CONTROL, KEY_PROGRAMS, LoopCounters};
+use super::{EVENTS_PER_TURN, Hot, KEY_CONTROL, KEY_PROGRAMS, LoopCounters};
 use crate::channel::Channel;
 use crate::clock::{monotonic_ns, wall_ns};
 use crate::exit::{Exit, Failure};
@@ -25,6 +25,8 @@ use crate::recorder::Recorder;
 pub(crate) struct Plan {
     /// The checked configuration.
     pub(crate) config: Config,
+    /// What the configuration says and this engine does not do.
+    pub(crate) warnings: Vec<String>,
     /// The cluster key, if encryption is on.
     pub(crate) key: Option<schema::key_file::ClusterKey>,
     /// This start of the engine.
@@ -39,7 +41,7 @@ pub(crate) struct Plan {
 pub(crate) struct Started {
     /// Listens for programs.
     pub(crate) acceptor: Acceptor,
-    /// What the host gave less of than was asked for.
+    /// What is not as the configuration asks for it: not done here, or less of it given by the host.
     pub(crate) warnings: Vec<String>,
 }
 
@@ -79,7 +81,10 @@ const FAULTS_VARIABLE: &str = "SYNCHROTRON_FAULTS";
 pub(crate) fn start(plan: Arc<Plan>, channel: Arc<Channel>) -> Result<(Hot, Started), Failure> {
     let config = &plan.config;
     let system = |error: &dyn std::fmt::Display| Failure::new(Exit::System, error);
-    let mut warnings = Vec::new();
+    let mut warnings = plan.warnings.clone();
+    if !config.my_node().links.is_empty() {
+        warnings.push("links beyond the first are not used: datagrams travel on link 0".to_owned());
+    }
     pin(config.engine.cpu)?;
     raise_priority(config.engine.priority)?;
     lock_memory(config.engine.lock_memory, &mut warnings)?;
@@ -114,7 +119,7 @@ pub(crate) fn start(plan: Arc<Plan>, channel: Arc<Channel>) -> Result<(Hot, Star
         wall_offset_ns: wall_ns().wrapping_sub(now_ns),
         strategy: Strategy::new(config.engine.idle, config.engine.spin_ns),
         scratch: Scratch::default(),
-        event: None,
+        events: Vec::with_capacity(EVENTS_PER_TURN),
         requests: Vec::with_capacity(64),
         left: false,
         counters: LoopCounters::default(),
@@ -301,6 +306,7 @@ fn node_config<'p>(plan: &'p Plan, transport: &impl Transport) -> node::Config<'
         tuning: totem::Tuning {
             global_window_bytes,
             personal_window_bytes_max: tuning.personal_window_bytes_max.min(global_window_bytes),
+            consensus_us: config.totem.consensus_timeout_us,
             ..tuning
         },
         limits: groups::Limits {

@@ -1,7 +1,7 @@
 //! Engines as their users run them: processes with a configuration file on loopback.
 
 use std::net::UdpSocket;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
@@ -91,10 +91,20 @@ impl Cluster {
         true
     }
 
+    /// Starts an engine with a file of Corosync instead.
+    pub(crate) fn start_corosync(&mut self, node: usize, file: &Path) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_synchrotrond"));
+        command.arg("--corosync-conf").arg(file);
+        self.spawn_as_it_is(node, command);
+    }
+
     fn spawn(&mut self, node: usize, mut command: Command) {
+        command.arg("--config").arg(self.config(node));
+        self.spawn_as_it_is(node, command);
+    }
+
+    fn spawn_as_it_is(&mut self, node: usize, mut command: Command) {
         let child = command
-            .arg("--config")
-            .arg(self.config(node))
             .stdin(Stdio::null())
             .stderr(std::fs::File::create(self.node_dir(node).join("stderr")).unwrap())
             .spawn()
