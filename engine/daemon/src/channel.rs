@@ -156,7 +156,7 @@ fn ring(bell: &OwnedFd) {
 }
 
 /// Reads an eventfd empty; one that is empty already says so, which is as good.
-pub(crate) fn hush(bell: BorrowedFd<'_>) {
+fn hush(bell: BorrowedFd<'_>) {
     let _ = rustix::io::read(bell, &mut [0; 8]);
 }
 

@@ -23,6 +23,7 @@ mod notify;
 pub mod page;
 mod recorder;
 mod run;
+mod services;
 mod state;
 pub mod status;
 

@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
+use core::cell::Cell;
 
 use totem::Delivered;
 use wire::control::{self, Control, State};
@@ -190,6 +191,7 @@ impl Groups {
                 members: Vec::new(),
                 handle: None,
                 local: Vec::new(),
+                recent: Cell::new(0),
             });
             let members = groups.remove(&name).unwrap_or_default();
             let left = missing(&group.members, &members, &together, Cause::NodeDown);

@@ -3,6 +3,7 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
+use core::cell::Cell;
 
 use wire::{MemberId, NodeId};
 
@@ -18,6 +19,8 @@ pub(crate) struct Group {
     pub(crate) handle: Option<GroupHandle>,
     /// The local members, sorted by session.
     pub(crate) local: Vec<Local>,
+    /// Place of the member that sent last: most often the one that sends next.
+    pub(crate) recent: Cell<usize>,
 }
 
 /// A local member of a group.
@@ -32,7 +35,12 @@ impl Group {
     /// The member with this session of this node.
     #[inline]
     pub(crate) fn member(&self, node: NodeId, session: u32) -> Option<MemberId> {
+        let recent = self.members.get(self.recent.get());
+        if let Some(member) = recent.filter(|m| (m.node, m.session) == (node, session)) {
+            return Some(*member);
+        }
         let at = self.position(node, session).ok()?;
+        self.recent.set(at);
         Some(self.members[at])
     }
 
@@ -125,6 +133,7 @@ impl Table {
                 members: Vec::new(),
                 handle: None,
                 local: Vec::new(),
+                recent: Cell::new(0),
             }),
         };
         let group = self.get_mut(number)?;

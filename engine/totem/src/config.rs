@@ -43,7 +43,7 @@ pub struct Tuning {
     pub window_frames: usize,
     /// Least bytes one node may number in a visit while the ring loses frames.
     pub personal_window_bytes_min: u64,
-    /// Most bytes one node may number in one visit. Four bursts of 64 KiB.
+    /// Most bytes one node may number in one visit. Eight bursts of 64 KiB.
     pub personal_window_bytes_max: u64,
     /// Most bytes that all nodes may number in one rotation. Three rotations of it must fit the
     /// pool.
@@ -69,7 +69,7 @@ impl Default for Tuning {
         Self {
             window_frames: 8192,
             personal_window_bytes_min: 16 << 10,
-            personal_window_bytes_max: 256 << 10,
+            personal_window_bytes_max: 512 << 10,
             global_window_bytes: 1 << 20,
             accelerated_window_bytes: 64 << 10,
             hold_us_max: 2_000,

@@ -47,6 +47,8 @@ pub struct Totem {
     /// A configuration waits in the outputs: the layer above has not seen it, so it must not be
     /// asked for frames of the ring it announces (see [`Source`]).
     pub(crate) unseen_configuration: bool,
+    /// When the machine was called last.
+    began_ns: u64,
 }
 
 impl Totem {
@@ -81,6 +83,7 @@ impl Totem {
             leaving: false,
             leave_numbered: false,
             unseen_configuration: false,
+            began_ns: 0,
             config,
             ctx,
         };
@@ -246,6 +249,10 @@ impl Totem {
 
     fn begin(&mut self, now_ns: u64) {
         self.unseen_configuration = false;
+        // The frames of one burst come with one time: the first has told whether there was a pause.
+        if core::mem::replace(&mut self.began_ns, now_ns) == now_ns {
+            return;
+        }
         if let Some(paused_ns) = self.detector.own_pause(now_ns, &mut self.ctx) {
             self.ring.heard_ns.iter_mut().for_each(|heard| *heard += paused_ns);
             self.ring.stuck = None;

@@ -124,6 +124,7 @@ impl LinkHeader {
     ///
     /// # Errors
     /// See [`HeaderError`].
+    #[inline]
     pub fn parse(datagram: &[u8]) -> Result<Self, HeaderError> {
         let (raw, _) = RawHeader::read_from_prefix(datagram)
             .map_err(|_| HeaderError::Truncated { found: datagram.len() })?;

@@ -1,6 +1,7 @@
 //! All agents of a measurement, and their seats as one list.
 
 use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -68,6 +69,16 @@ impl Crew {
     pub(crate) fn start(commands: Vec<Command>) -> anyhow::Result<Self> {
         let agents = commands.into_iter().map(Agent::start).collect::<anyhow::Result<_>>()?;
         Ok(Self { agents })
+    }
+
+    /// Tells one agent to start a program, which ends with it.
+    pub(crate) fn start_program(
+        &mut self,
+        agent: usize,
+        argv: Vec<String>,
+        log: PathBuf,
+    ) -> anyhow::Result<()> {
+        self.agents[agent].done(&Ask::Start { argv, log })
     }
 
     /// Opens seats: a list of places for each agent.

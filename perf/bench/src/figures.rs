@@ -140,7 +140,7 @@ pub(crate) struct Latencies {
     pub(crate) flood: Option<Percentiles>,
 }
 
-/// Everything about one engine under one setup.
+/// Everything about one engine under one setup, in one run.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Figures {
     /// Which engine, and how it was set.

@@ -51,12 +51,9 @@ pub(crate) const IDLE_SHARE: f64 = 0.8;
 /// How long the machine is looked at.
 const LOOK: Duration = Duration::from_millis(400);
 
-/// Longest wait for it to become idle.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 /// Waits until the machine is idle, but not for ever; the share that was idle when last looked.
-pub(crate) fn wait_idle() -> f64 {
-    let deadline = Instant::now() + PATIENCE;
+pub(crate) fn wait_idle(patience: Duration) -> f64 {
+    let deadline = Instant::now() + patience;
     loop {
         let before = Machine::now();
         std::thread::sleep(LOOK);

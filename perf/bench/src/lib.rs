@@ -8,6 +8,9 @@
 
 mod account;
 mod agent;
+mod compare;
+mod corosync;
+mod cpg;
 mod crew;
 mod desk;
 mod figures;
@@ -37,6 +40,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 pub enum Bench {
     /// Engines on this machine, under every kind of load.
     Local(Box<local::Local>),
+    /// Corosync and our engine in turn, under the same loads: one object with both and their ratio.
+    Compare(Box<compare::Compare>),
     /// Carry load for somebody who measures (used by the other commands).
     #[command(hide = true)]
     Agent,
@@ -53,6 +58,7 @@ pub fn run(bench: &Bench, json: bool) -> anyhow::Result<()> {
     }
     match bench {
         Bench::Local(local) => local.run(&tool, json),
+        Bench::Compare(compare) => compare.run(&tool, json),
         Bench::Agent => agent::run(),
     }
 }

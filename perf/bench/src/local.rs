@@ -55,7 +55,7 @@ impl Local {
     }
 
     fn measure(&self, tool: &Path, bar: &ProgressBar) -> anyhow::Result<Figures> {
-        let idle_before = host::wait_idle();
+        let idle_before = host::wait_idle(self.setup.patience());
         bar.set_message("starting the engines");
         let mut stage = Stage::synchrotron(&self.setup, tool)?;
         let mut figures = Figures {

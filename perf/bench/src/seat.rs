@@ -10,6 +10,7 @@ use std::time::Duration;
 use cluster::now_ns;
 use serde::{Deserialize, Serialize};
 
+use crate::cpg::Cpg;
 use crate::desk::Desk;
 use crate::load::{Due, Load, Pace, Sizes};
 use crate::native::Native;
@@ -20,6 +21,8 @@ use crate::native::Native;
 pub(crate) enum Place {
     /// At an engine of ours that listens on this socket.
     Synchrotron(PathBuf),
+    /// At Corosync, through the system's `libcpg` or the one at this path.
+    Cpg(Option<PathBuf>),
 }
 
 /// How a seat waits for what is to come.
@@ -66,6 +69,9 @@ const ROOM_WAIT: Duration = Duration::from_micros(500);
 /// Pause before trying again to reach an engine that is not there.
 const CONNECT_PAUSE: Duration = Duration::from_millis(5);
 
+/// Stack of a seat: `cpg_dispatch` has a buffer of more than 1 MiB there.
+const STACK_BYTES: usize = 8 << 20;
+
 struct Shared {
     stop: AtomicBool,
     order: Mutex<Option<Order>>,
@@ -99,7 +105,8 @@ impl Seat {
                 *lock(&theirs.failure) = Some(format!("{error:#}"));
             }
         };
-        let thread = std::thread::Builder::new().name("seat".into()).spawn(run);
+        let thread = std::thread::Builder::new().name("seat".into());
+        let thread = thread.stack_size(STACK_BYTES).spawn(run);
         let thread = thread.expect("the machine has room for one more thread");
         Self { shared, thread: Some(thread) }
     }
@@ -139,6 +146,7 @@ impl Drop for Seat {
 /// The connection of a seat, whatever it is to.
 enum Member {
     Native(Box<Native>),
+    Cpg(Cpg),
 }
 
 impl Member {
@@ -152,24 +160,31 @@ impl Member {
                 let native = Native::connect(socket, GROUP, message_bytes_max, desk)?;
                 Ok(native.map(|native| Self::Native(Box::new(native))))
             }
+            Place::Cpg(library) => {
+                let cpg = Cpg::connect(library.as_deref(), GROUP, message_bytes_max)?;
+                Ok(cpg.map(Self::Cpg))
+            }
         }
     }
 
     fn send(&mut self, bytes: usize, number: u64, due_ns: u64) -> anyhow::Result<bool> {
         match self {
             Self::Native(member) => member.send(bytes, number, due_ns),
+            Self::Cpg(member) => member.send(bytes, number, due_ns),
         }
     }
 
     fn take(&mut self, most: usize, desk: &Mutex<Desk>) -> anyhow::Result<usize> {
         match self {
             Self::Native(member) => member.take(most, desk),
+            Self::Cpg(member) => member.take(most, desk),
         }
     }
 
     fn wait(&mut self, timeout: Duration, desk: &Mutex<Desk>) -> anyhow::Result<()> {
         match self {
             Self::Native(member) => member.wait(timeout, desk),
+            Self::Cpg(member) => member.wait(timeout),
         }
     }
 }

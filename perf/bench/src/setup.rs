@@ -1,5 +1,7 @@
 //! What is measured: the options that `local`, `compare` and the suite share.
 
+use std::time::Duration;
+
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
@@ -82,6 +84,9 @@ pub(crate) struct Setup {
     /// A flood keeps at most this many bytes published and not yet delivered to the sender.
     #[arg(long, default_value_t = 1 << 20)]
     pub(crate) window_bytes: u64,
+    /// Seconds to wait for the machine to become idle before measuring; whether it was is reported.
+    #[arg(long, default_value_t = 10.0, value_parser = patience)]
+    pub(crate) patience: f64,
     /// Everything on 127.0.0.1 (needs no root) instead of in network namespaces.
     #[arg(long)]
     pub(crate) loopback: bool,
@@ -103,6 +108,10 @@ impl Setup {
         Sizes(self.size.clone())
     }
 
+    pub(crate) fn patience(&self) -> Duration {
+        Duration::from_secs_f64(self.patience)
+    }
+
     pub(crate) fn senders(&self) -> usize {
         if self.senders == Senders::One { 1 } else { self.nodes() }
     }
@@ -112,6 +121,10 @@ fn seconds(text: &str) -> Result<f64, String> {
     let range = 0.1..=3600.0;
     let seconds = text.parse::<f64>().map_err(|error| error.to_string())?;
     if range.contains(&seconds) { Ok(seconds) } else { Err(format!("not in {range:?}")) }
+}
+
+fn patience(text: &str) -> Result<f64, String> {
+    if text == "0" { Ok(0.0) } else { seconds(text) }
 }
 
 fn setting(text: &str) -> Result<(String, String), String> {

@@ -5,8 +5,10 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use cluster::{Cluster, Spec};
+use cluster::{Cluster, Namespaces, Spec};
+use tempfile::TempDir;
 
+use crate::corosync::{self, Transport};
 use crate::crew::{Crew, Mark};
 use crate::figures::Memory;
 use crate::seat::Place;
@@ -15,6 +17,12 @@ use crate::usage::Usage;
 
 /// Longest wait for a ring to form: Corosync's takes 37 s with 32 nodes.
 const FORMATION: Duration = Duration::from_secs(180);
+
+/// Engines whose logs are shown in error messages: there are two at least, and more say the same.
+const LOGS_SHOWN: usize = 2;
+
+/// Lines of Corosync's logs shown in error messages.
+const LOG_LINES: usize = 8;
 
 /// Engines and seats. The seats go first when it is dropped.
 pub(crate) struct Stage {
@@ -25,7 +33,15 @@ pub(crate) struct Stage {
     pids: Vec<u32>,
     /// Where their counters stand.
     pages: Vec<PathBuf>,
-    cluster: Option<Cluster>,
+    engines: Engines,
+}
+
+/// What keeps the engines running.
+enum Engines {
+    /// Ours.
+    Synchrotron(Box<Cluster>),
+    /// Corosync's, which the agents started; their network and their files.
+    Corosync { _network: Namespaces, dir: TempDir },
 }
 
 impl Stage {
@@ -61,12 +77,57 @@ impl Stage {
             setup.encryption
         );
         let name = name.to_lowercase();
-        Ok(Self { crew, name, formation_s, pids, pages, cluster: Some(cluster) })
+        Ok(Self {
+            crew,
+            name,
+            formation_s,
+            pids,
+            pages,
+            engines: Engines::Synchrotron(Box::new(cluster)),
+        })
+    }
+
+    /// Starts Corosync's engines and waits until everybody sees everybody.
+    ///
+    /// # Errors
+    /// When something does not start or the ring does not form.
+    pub(crate) fn corosync(
+        setup: &Setup,
+        tool: &Path,
+        program: &Path,
+        transport: Transport,
+    ) -> anyhow::Result<Self> {
+        let nodes = setup.nodes();
+        let dir = tempfile::Builder::new().prefix("synchrotron-corosync-").tempdir()?;
+        let network = Namespaces::create(nodes, setup.mtu)?;
+        let dirs: Vec<PathBuf> = (0..nodes).map(|node| node_dir(&dir, node)).collect();
+        corosync::configure(setup, transport, &network, &dirs)?;
+        let command = |node| corosync::agent_command(&network, node, tool);
+        let mut crew = Crew::start((0..nodes).map(command).collect())?;
+        for (node, dir) in dirs.iter().enumerate() {
+            crew.start_program(node, corosync::argv(program, dir), dir.join("output"))?;
+        }
+        let started = Instant::now();
+        let places = (0..nodes).map(|_| vec![Place::Cpg(None)]).collect();
+        crew.open(places, nodes, setup.sizes().max())?;
+        let formation_s = form(&mut crew, nodes, started).with_context(|| corosync_logs(&dir))?;
+        let name = format!("corosync {}, encryption {:?}", transport.name(), setup.encryption);
+        Ok(Self {
+            crew,
+            name: name.to_lowercase(),
+            formation_s,
+            pids: Vec::new(),
+            pages: Vec::new(),
+            engines: Engines::Corosync { _network: network, dir },
+        })
     }
 
     /// The last lines that the engines wrote, for error messages.
     pub(crate) fn logs(&mut self) -> String {
-        self.cluster.as_mut().map(logs).unwrap_or_default()
+        match &mut self.engines {
+            Engines::Synchrotron(cluster) => logs(cluster),
+            Engines::Corosync { dir, .. } => corosync_logs(dir),
+        }
     }
 
     /// What the engines have used.
@@ -94,14 +155,28 @@ impl Stage {
     }
 }
 
-/// The last lines of every engine's log.
+/// The last lines of the first engines' logs.
 fn logs(cluster: &mut Cluster) -> String {
-    let nodes = 0..cluster.nodes();
     let tail = |node: usize| {
         let tail = cluster.engine(node).map(|engine| engine.log_tail()).unwrap_or_default();
         format!("--- log of node {}:\n{tail}", node + 1)
     };
-    nodes.map(tail).collect::<Vec<_>>().join("\n")
+    (0..LOGS_SHOWN).map(tail).collect::<Vec<_>>().join("\n")
+}
+
+fn node_dir(dir: &TempDir, node: usize) -> PathBuf {
+    dir.path().join(format!("n{}", node + 1))
+}
+
+fn corosync_logs(dir: &TempDir) -> String {
+    let tail = |node: usize| {
+        let file = node_dir(dir, node).join("log");
+        let text = String::from_utf8_lossy(&std::fs::read(file).unwrap_or_default()).into_owned();
+        let lines: Vec<&str> = text.lines().collect();
+        let tail = lines[lines.len().saturating_sub(LOG_LINES)..].join("\n");
+        format!("--- log of node {}:\n{tail}", node + 1)
+    };
+    (0..LOGS_SHOWN).map(tail).collect::<Vec<_>>().join("\n")
 }
 
 /// The command of an agent on this machine.

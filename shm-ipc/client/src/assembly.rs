@@ -33,11 +33,13 @@ pub(crate) struct Assembly {
     partial: BTreeMap<(u32, Member), Partial>,
     bytes: usize,
     bytes_max: usize,
+    /// Memory of a message that was read, for the next one: fresh pages cost more than what is copied into them.
+    spare: Vec<u8>,
 }
 
 impl Assembly {
     pub(crate) fn new(bytes_max: usize) -> Self {
-        Self { partial: BTreeMap::new(), bytes: 0, bytes_max }
+        Self { partial: BTreeMap::new(), bytes: 0, bytes_max, spare: Vec::new() }
     }
 
     /// Takes the body of a fragment run of `sender` to `group`.
@@ -49,9 +51,9 @@ impl Assembly {
             if bytes.len() as u64 == total {
                 return Step::Whole;
             }
-            let fresh =
-                Partial { total, bytes: Vec::with_capacity(total.min(RESERVE_BYTES_MAX) as usize) };
-            self.partial.insert(key, fresh);
+            let mut bytes = std::mem::take(&mut self.spare);
+            bytes.reserve(total.min(RESERVE_BYTES_MAX) as usize);
+            self.partial.insert(key, Partial { total, bytes });
         }
         let Some(partial) = self.partial.get_mut(&key) else { return Step::Partial };
         if partial.total != total || partial.bytes.len() as u64 != offset {
@@ -75,6 +77,14 @@ impl Assembly {
                 Step::Assembled(partial.bytes)
             }
             None => Step::Partial,
+        }
+    }
+
+    /// Takes back the memory of a message that was assembled.
+    pub(crate) fn recycle(&mut self, mut bytes: Vec<u8>) {
+        if bytes.capacity() as u64 <= RESERVE_BYTES_MAX {
+            bytes.clear();
+            self.spare = bytes;
         }
     }
 
@@ -128,6 +138,14 @@ mod tests {
         assert_eq!(assembly.add(7, other, &piece(4, 2, b"yz")), Step::Assembled(b"wxyz".to_vec()));
         assert_eq!(assembly.bytes, 0);
         assert_eq!(assembly.add(7, SENDER, &piece(2, 0, b"hi")), Step::Whole);
+    }
+
+    #[test]
+    fn memory_is_used_again_and_says_nothing_of_what_it_held() {
+        let mut assembly = Assembly::new(100);
+        assembly.recycle(b"leftover".to_vec());
+        assert_eq!(assembly.add(7, SENDER, &piece(4, 0, b"ab")), Step::Partial);
+        assert_eq!(assembly.add(7, SENDER, &piece(4, 2, b"cd")), Step::Assembled(b"abcd".to_vec()));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use session::{AskError, Attachment, Cause, ConnectError, Member, Trust};
 
 use crate::assembly::Assembly;
 use crate::membership::Memberships;
+use crate::patience::Patience;
 use crate::receive::Inbox;
 
 /// What to ask for when connecting.
@@ -45,6 +46,7 @@ pub struct Client {
     pub(crate) groups: Memberships,
     pub(crate) assembly: Assembly,
     pub(crate) inbox: Inbox,
+    pub(crate) patience: Patience,
 }
 
 impl Client {
@@ -62,6 +64,7 @@ impl Client {
             groups: Memberships::default(),
             assembly: Assembly::new(options.assembly_bytes_max),
             inbox: Inbox::default(),
+            patience: Patience::default(),
         })
     }
 

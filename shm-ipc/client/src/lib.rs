@@ -40,6 +40,7 @@ mod client;
 mod error;
 mod event;
 mod membership;
+mod patience;
 mod publish;
 mod receive;
 mod status;

@@ -86,6 +86,7 @@ impl Client {
             return Err(PublishError::TooLongForOnePiece { found: len, max: PIECE_BYTES });
         }
         let loan = self.attachment.loan(RecordKind::Message, group.handle, len)?;
+        self.patience.found();
         Ok(Loan { loan })
     }
 
@@ -105,7 +106,9 @@ impl Client {
             return Err(PublishError::TooLong { found: len, max });
         }
         match self.groups.get(group.handle) {
-            Some(m) if m.stage == Stage::Member && m.group == *group => Ok(()),
+            Some(m) if m.stage == Stage::Member && (m.group.is(group) || m.group == *group) => {
+                Ok(())
+            }
             _ => Err(PublishError::NotMember),
         }
     }
@@ -118,6 +121,7 @@ impl Client {
         may_wait: bool,
     ) -> Result<(), PublishError> {
         self.check(group, bytes.len() as u64)?;
+        self.patience.found();
         if bytes.len() <= PIECE_BYTES {
             let kind = if safe { RecordKind::SafeMessage } else { RecordKind::Message };
             return self.send_record(kind, group, &[bytes], may_wait);

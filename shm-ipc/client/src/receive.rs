@@ -16,10 +16,6 @@ use crate::{Client, RefusedReason};
 /// Bytes of events kept while waiting for a join, at most.
 const KEPT_BYTES_MAX: usize = 64 << 20;
 
-/// Times to look before sleeping. A message under way on this machine takes about as long as a few
-/// hundred looks; waking from sleep costs ten times that.
-const LOOKS_BEFORE_SLEEP: u32 = 64;
-
 /// What all messages of a run have in common.
 #[derive(Clone, Debug)]
 pub(crate) struct Run {
@@ -58,27 +54,38 @@ pub(crate) enum Ready {
 /// What was received and not given to the program yet.
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
-    /// The run in the present item, and where its next message starts.
-    run: Option<(Run, usize)>,
+    /// The run in the present item; kept after its last message, which may be in use.
+    run: Option<Run>,
+    /// Where its next message starts; `None` when there is none left.
+    next_at: Option<usize>,
     /// Events set aside while waiting for a join.
     kept: VecDeque<Ready>,
     kept_bytes: usize,
     /// The message given out last, if it is in memory of ours.
     owned: Option<(Run, Vec<u8>)>,
-    /// The run of the message given out last, if it is in the present item.
-    last: Option<Run>,
 }
 
 impl Inbox {
     /// Whether the next event has to come from the session.
     pub(crate) fn is_empty(&self) -> bool {
-        self.run.is_none() && self.kept.is_empty()
+        self.next_at.is_none() && self.kept.is_empty()
     }
 }
 
 impl Client {
     /// The next event, without waiting.
+    #[inline]
     pub fn try_recv(&mut self) -> Option<Event<'_>> {
+        // Most events are the next message of a run: nothing has to be looked at but its length.
+        if self.inbox.kept.is_empty()
+            && let Some(range) = self.next_of_run()
+        {
+            return Some(self.in_place(range));
+        }
+        self.try_recv_next()
+    }
+
+    fn try_recv_next(&mut self) -> Option<Event<'_>> {
         let ready = match self.inbox.kept.pop_front() {
             Some(ready) => {
                 self.inbox.kept_bytes -= ready.bytes();
@@ -86,13 +93,13 @@ impl Client {
             }
             None => self.advance()?,
         };
+        self.patience.found();
         Some(self.event(ready))
     }
 
     /// The next event; waits for one, at most this long (`None`: for ever). `None`: the time is over.
     pub fn recv(&mut self, timeout: Option<Duration>) -> Option<Event<'_>> {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let mut looks = 0;
         let ready = loop {
             if let Some(ready) = self.inbox.kept.pop_front() {
                 self.inbox.kept_bytes -= ready.bytes();
@@ -101,9 +108,7 @@ impl Client {
             if let Some(ready) = self.advance() {
                 break ready;
             }
-            looks += 1;
-            if looks < LOOKS_BEFORE_SLEEP {
-                std::hint::spin_loop();
+            if self.patience.look_again() {
                 continue;
             }
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
@@ -112,19 +117,22 @@ impl Client {
             }
             self.wait(left, None);
         };
+        self.patience.found();
         Some(self.event(ready))
+    }
+
+    /// A message in the body of the present item.
+    #[inline]
+    fn in_place(&self, range: Range<usize>) -> Event<'_> {
+        let bytes = self.attachment.item_body().get(range).unwrap_or_default();
+        // The run of the present item was set when the range was made.
+        self.inbox.run.as_ref().map_or(Event::Disconnected, |run| run.message(bytes))
     }
 
     /// Puts the borrowed parts back.
     fn event(&mut self, ready: Ready) -> Event<'_> {
         match ready {
-            Ready::InPlace(range) => {
-                let body = self.attachment.item().map_or(&[][..], |item| item.body);
-                // The run of the present item was set when the range was made.
-                let run = self.inbox.last.as_ref();
-                let bytes = body.get(range).unwrap_or_default();
-                run.map_or(Event::Disconnected, |run| run.message(bytes))
-            }
+            Ready::InPlace(range) => self.in_place(range),
             Ready::Owned(run, bytes) => {
                 let (run, bytes) = &*self.inbox.owned.insert((run, bytes));
                 run.message(bytes)
@@ -174,14 +182,15 @@ impl Client {
     /// The event with its bytes in memory of ours. `None`: it was of no run, which cannot be.
     fn owned(&mut self, ready: Ready) -> Option<Ready> {
         let Ready::InPlace(range) = ready else { return Some(ready) };
-        let body = self.attachment.item().map_or(&[][..], |item| item.body);
-        let bytes = body.get(range).unwrap_or_default().to_vec();
-        self.inbox.last.as_ref().map(|run| Ready::Owned(run.clone(), bytes))
+        let bytes = self.attachment.item_body().get(range).unwrap_or_default().to_vec();
+        self.inbox.run.as_ref().map(|run| Ready::Owned(run.clone(), bytes))
     }
 
     /// The next event from the session.
     pub(crate) fn advance(&mut self) -> Option<Ready> {
-        self.inbox.owned = None;
+        if let Some((_, bytes)) = self.inbox.owned.take() {
+            self.assembly.recycle(bytes);
+        }
         loop {
             if let Some(range) = self.next_of_run() {
                 return Some(Ready::InPlace(range));
@@ -194,10 +203,10 @@ impl Client {
             let Item { descriptor, body } = item;
             let ready = match descriptor.kind() {
                 Some(Kind::Messages) => {
-                    let run = self.groups.get(descriptor.group.get()).and_then(|m| {
-                        (m.stage != Stage::Joined).then(|| Run::new(&m.group, &descriptor))
-                    });
-                    self.inbox.run = run.map(|run| (run, 0));
+                    let member = self.groups.get(descriptor.group.get());
+                    if let Some(m) = member.filter(|m| m.stage != Stage::Joined) {
+                        self.inbox.begin(&m.group, &descriptor);
+                    }
                     None
                 }
                 Some(Kind::Fragment) => {
@@ -229,26 +238,14 @@ impl Client {
     }
 
     /// The next message of the run in the present item.
+    #[inline]
     fn next_of_run(&mut self) -> Option<Range<usize>> {
-        let (run, at) = self.inbox.run.as_mut()?;
-        let body = self.attachment.item()?.body;
-        let record = record_at(body, *at);
-        match record {
-            Some((range, next)) => {
-                if *at == 0 {
-                    self.inbox.last = Some(run.clone());
-                }
-                *at = next;
-                if next >= body.len() {
-                    self.inbox.run = None;
-                }
-                Some(range)
-            }
-            None => {
-                self.inbox.run = None;
-                None
-            }
-        }
+        let at = self.inbox.next_at?;
+        let body = self.attachment.item_body();
+        let record = record_at(body, at);
+        self.inbox.next_at =
+            record.as_ref().map(|(_, next)| *next).filter(|next| *next < body.len());
+        record.map(|(range, _)| range)
     }
 
     /// What a fragment led to.
@@ -260,10 +257,10 @@ impl Client {
                 Some(Ready::Dropped { group: run.group, sender: run.sender, total_bytes })
             }
             Step::Whole => {
-                let body = self.attachment.item()?.body;
+                let body = self.attachment.item_body();
                 let start = session::layout::FRAGMENT_HEADER_BYTES;
                 let (total, ..) = session::layout::fragment(body)?;
-                self.inbox.last = Some(run);
+                self.inbox.run = Some(run);
                 Some(Ready::InPlace(start..start + total as usize))
             }
         }
@@ -323,7 +320,7 @@ impl Client {
                 Some(Ready::NotSent { group, count, reason })
             }
             Kind::Configuration => {
-                let body = self.attachment.item()?.body;
+                let body = self.attachment.item_body();
                 let nodes = body.as_chunks().0.iter().map(|n| u32::from_le_bytes(*n));
                 Some(Ready::Configuration(Configuration {
                     ring_seq: item.ring_seq.get(),
@@ -333,6 +330,22 @@ impl Client {
                 }))
             }
             _ => None,
+        }
+    }
+}
+
+impl Inbox {
+    /// The present item is a run of messages to `group`.
+    fn begin(&mut self, group: &Group, item: &Descriptor) {
+        self.next_at = Some(0);
+        match &mut self.run {
+            // A handle stands for one name as long as the engine runs.
+            Some(run) if run.group.is(group) => {
+                run.sender = item.member();
+                run.order = item.order();
+                run.safe = item.flags & Descriptor::SAFE != 0;
+            }
+            run => *run = Some(Run::new(group, item)),
         }
     }
 }
@@ -347,6 +360,7 @@ impl Run {
         }
     }
 
+    #[inline]
     fn message<'a>(&'a self, bytes: &'a [u8]) -> Event<'a> {
         Event::Message(Message {
             group: &self.group,

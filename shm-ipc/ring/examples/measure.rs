@@ -180,11 +180,11 @@ fn spsc_runs() -> f64 {
             let mut taken = 0;
             let mut frame = [0; 1400];
             while taken < MESSAGES {
-                let Next::Run(run) = consumer.peek_run(1400, u32::MAX).expect("ours") else {
+                let next = consumer.copy_next_run(&mut frame, u32::MAX, 0).expect("ours");
+                let Next::Run(run) = next else {
                     spin_loop();
                     continue;
                 };
-                consumer.copy_run(&run, &mut frame[..run.bytes()]).expect("ours");
                 consumer.consume_run(&run);
                 consumer.release();
                 taken += run.count();

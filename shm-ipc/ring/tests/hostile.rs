@@ -73,7 +73,8 @@ impl Scribbler<'_> {
 fn drain(consumer: &mut spsc::Consumer, copy: &mut Vec<u8>) -> bool {
     // Whatever the producer writes, at most a ring of bytes comes out before it publishes again.
     for _ in 0..1000 {
-        match consumer.peek_run(2048, 64) {
+        copy.resize(2048, 0);
+        match consumer.copy_next_run(copy, 64, 5) {
             Err(_) => return false,
             Ok(Next::Empty) => return true,
             Ok(Next::Long(record)) => {
@@ -84,14 +85,10 @@ fn drain(consumer: &mut spsc::Consumer, copy: &mut Vec<u8>) -> bool {
             }
             Ok(Next::Run(run)) => {
                 assert!(run.bytes() <= 2048 && run.count() <= 64);
-                copy.resize(run.bytes(), 0);
-                if consumer.copy_run(&run, copy).is_err() {
-                    return false;
-                }
                 // What was checked in the copy stays true, whatever happens to the original.
                 let mut count = 0;
-                for record in records(copy) {
-                    assert_eq!(record.unwrap().tag, run.tag());
+                for record in records(&copy[..run.bytes()]) {
+                    assert_eq!(record.unwrap().tag, 5);
                     count += 1;
                 }
                 assert_eq!(count, run.count());

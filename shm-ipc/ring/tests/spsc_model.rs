@@ -131,7 +131,8 @@ fn take_run(
     bytes_max: usize,
     count_max: u32,
 ) -> Result<(), TestCaseError> {
-    match consumer.peek_run(bytes_max, count_max).unwrap() {
+    let mut copy = vec![0xee; bytes_max];
+    match consumer.copy_next_run(&mut copy, count_max, 99).unwrap() {
         Next::Empty => prop_assert!(model.published.is_empty()),
         Next::Long(record) => {
             prop_assert!(record.bytes() > bytes_max);
@@ -141,12 +142,13 @@ fn take_run(
             // At least what a look at the producer's index would give if the last one was older; the
             // model looks at everything, the ring at what it knows.
             prop_assert!(run.count() as usize <= model.run(bytes_max, count_max));
-            let mut copy = vec![0; run.bytes()];
-            consumer.copy_run(&run, &mut copy).unwrap();
-            for record in records(&copy) {
+            let copy = &copy[..run.bytes()];
+            prop_assert_eq!(records(copy).count(), run.count() as usize);
+            for record in records(copy) {
                 let record = record.unwrap();
+                prop_assert_eq!(record.tag, 99);
                 let expected = model.published.pop_front();
-                prop_assert_eq!(Some((record.tag, record.payload.to_vec())), expected);
+                prop_assert_eq!(Some((run.tag(), record.payload.to_vec())), expected);
                 let end = record.offset + RECORD_HEADER_BYTES + record.payload.len();
                 let padding = &copy[end..end.next_multiple_of(8)];
                 prop_assert!(padding.iter().all(|byte| *byte == 0), "old bytes in the padding");

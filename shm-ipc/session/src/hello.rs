@@ -14,8 +14,8 @@ pub(crate) const MAGIC: u32 = u32::from_le_bytes(*b"SYNI");
 /// The version of handshake and memory layout that this crate speaks.
 pub const VERSION: u16 = 1;
 
-/// Longest datagram of a client, in bytes.
-pub(crate) const REQUEST_BYTES_MAX: usize = 4096;
+/// Longest datagram of a client, in bytes: a value of the configuration map and its key.
+pub(crate) const REQUEST_BYTES_MAX: usize = 32768;
 
 /// Longest datagram of the engine, in bytes; longer answers are cut.
 pub(crate) const ANSWER_BYTES_MAX: usize = 32768;
@@ -29,6 +29,7 @@ pub(crate) enum Type {
     Refusal = 3,
     Request = 4,
     Answer = 5,
+    Notice = 6,
 }
 
 /// Head of every datagram.
@@ -37,7 +38,7 @@ pub(crate) enum Type {
 pub(crate) struct Head {
     pub(crate) magic: U32,
     pub(crate) kind: u8,
-    /// Bit 0 of an answer: more follows.
+    /// Bit 0 of an answer: more follows; of a [`Hello`]: [`SOCKET`].
     pub(crate) flags: u8,
     /// The version spoken; of a [`Hello`]: the lowest one.
     pub(crate) version: U16,
@@ -45,6 +46,10 @@ pub(crate) struct Head {
 
 /// Flag of an answer that goes on in the next datagram.
 pub(crate) const MORE: u8 = 1;
+
+/// Flag of a [`Hello`]: what the engine says unasked shall come on a Unix socket of its own. A session's bell is
+/// that socket then; a connection for questions gets notices on it.
+pub(crate) const SOCKET: u8 = 1;
 
 impl Head {
     pub(crate) fn new(kind: Type) -> Self {
@@ -86,7 +91,8 @@ pub(crate) struct Hello {
 
 /// The engine's answer. With it come descriptors, in this order: the engine's page with its sleep
 /// word, this client's bell at the engine, the client's segment, the engine's segment, the bell of
-/// this client; and, if it shares memory, the message region and the delivery ring.
+/// this client; and, if it shares memory, the message region and the delivery ring. A connection for
+/// questions gets one or none: the socket for notices, if it asked for that.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(crate) struct Welcome {
@@ -196,7 +202,7 @@ impl Refusal {
     }
 }
 
-/// Head of a request and of (each part of) its answer; opaque bytes follow.
+/// Head of a request, of (each part of) its answer, and of a notice (number 0); opaque bytes follow.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(crate) struct Request {

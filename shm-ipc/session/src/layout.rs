@@ -122,6 +122,7 @@ pub const FRAGMENT_HEADER_BYTES: usize = size_of::<FragmentHeader>();
 
 /// Finds the record at `at` in a run: where its bytes are and where the next record starts. `None`
 /// if it does not lie in `body`.
+#[inline]
 pub fn record_at(body: &[u8], at: usize) -> Option<(core::ops::Range<usize>, usize)> {
     let start = at.checked_add(RECORD_HEADER_BYTES)?;
     let header = body.get(at..start)?;

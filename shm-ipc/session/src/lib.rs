@@ -27,7 +27,7 @@ mod seqpacket;
 mod server;
 pub mod view;
 
-pub use acceptor::{Acceptor, AcceptorCounters, Ask, AskId};
+pub use acceptor::{Acceptor, AcceptorCounters, Ask, AskId, ConnectionId};
 pub use access::{Access, Trust};
 pub use attachment::{
     AskError, Attachment, ConnectError, Control, Item, Options, QUESTION_BYTES_MAX, SubmitError,

@@ -37,6 +37,7 @@ pub(crate) fn ensure_program(program: &str, package: &str) -> Result<(), String>
 /// What to do by hand.
 pub(crate) fn install(package: &str) -> Result<(), String> {
     let manual = format!("install the package `{package}`");
+    let _quiet = Policy::forbid();
     if !is_root() || !Path::new("/usr/bin/apt-get").exists() {
         return Err(manual);
     }
@@ -54,4 +55,34 @@ pub(crate) fn install(package: &str) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Where Debian's packages ask whether they may start what they bring.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+/// While this lives, no package starts a service; a policy that was there already stays in force.
+struct Policy {
+    is_ours: bool,
+}
+
+impl Policy {
+    fn forbid() -> Self {
+        use std::os::unix::fs::OpenOptionsExt;
+        // 101: the action is not allowed.
+        let mut options = std::fs::OpenOptions::new();
+        let file = options.write(true).create_new(true).mode(0o755).open(POLICY);
+        let is_ours = file.is_ok_and(|mut file| {
+            std::io::Write::write_all(&mut file, b"#!/bin/sh\nexit 101\n").is_ok()
+        });
+        Self { is_ours }
+    }
+}
+
+impl Drop for Policy {
+    fn drop(&mut self) {
+        if self.is_ours {
+            // Left behind, it would only keep later packages from starting services, as we just did.
+            let _ = std::fs::remove_file(POLICY);
+        }
+    }
 }

@@ -19,6 +19,10 @@ pub(crate) fn run(steps: &mut Steps, quick: bool) {
         Ok(()) => _ = workspace.env("SYNCHROTRON_NETNS", "1"),
         Err(reason) => steps.skip("tests in network namespaces", reason),
     }
+    match namespaces.and_then(|()| host::ensure_program("corosync", "corosync")) {
+        Ok(()) => _ = workspace.env("SYNCHROTRON_COROSYNC", "1"),
+        Err(reason) => steps.skip("tests beside Corosync", &reason),
+    }
     steps.run("tests", workspace);
     let portable = ["test", "-p", "synchrotron-link", "--no-default-features"];
     steps.run("link tests without aws-lc", cargo(portable));

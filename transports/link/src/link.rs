@@ -51,6 +51,8 @@ pub struct Link {
     counter: u64,
     /// In ascending order of node id.
     pub(crate) peers: Vec<Peer>,
+    /// Place of the last datagram's sender: most often the next one's as well.
+    recent: usize,
     pub(crate) nonces: Nonces,
     outputs: VecDeque<Output>,
     outputs_max: usize,
@@ -76,6 +78,7 @@ impl Link {
             roll: Roll::default(),
             counter: 0,
             peers: nodes.into_iter().map(Peer::new).collect(),
+            recent: 0,
             nonces: Nonces::new(seed, boot),
             outputs: VecDeque::with_capacity(outputs_max),
             outputs_max,
@@ -151,6 +154,7 @@ impl Link {
                 return None;
             }
         };
+        self.recent = peer;
         datagram.truncate(self.overhead_bytes() + usize::from(header.body_len));
         let opened = if self.peers[peer].is_accepted(header.boot) {
             self.open_accepted(now_ns, peer, &header, datagram)
@@ -174,7 +178,7 @@ impl Link {
             let own = header.boot == self.boot;
             return fail(if own { DropReason::OwnFrame } else { DropReason::SameNodeId });
         }
-        let Ok(peer) = self.peers.binary_search_by_key(&header.sender, |peer| peer.node) else {
+        let Some(peer) = self.place_of(header.sender) else {
             return fail(DropReason::UnknownSender);
         };
         let fail = |reason| Err((reason, Some(peer)));
@@ -199,6 +203,15 @@ impl Link {
             return fail(DropReason::UnknownEpoch);
         }
         Ok((header, peer))
+    }
+
+    /// Where a peer stands in `peers`.
+    #[inline]
+    fn place_of(&self, node: NodeId) -> Option<usize> {
+        match self.peers.get(self.recent) {
+            Some(peer) if peer.node == node => Some(self.recent),
+            _ => self.peers.binary_search_by_key(&node, |peer| peer.node).ok(),
+        }
     }
 
     /// Opens a datagram of the boot we know.

@@ -39,7 +39,7 @@ impl Protection {
         out[LINK_HEADER_BYTES..end].copy_from_slice(body);
         let (front, trailer) = out.split_at_mut(end);
         match self {
-            Self::Checksum => trailer.copy_from_slice(&crc32c::crc32c(front).to_le_bytes()),
+            Self::Checksum => trailer.copy_from_slice(&checksum(front)),
             Self::Sealed(aead) => {
                 let (aad, body) = front.split_at_mut(LINK_HEADER_BYTES);
                 trailer.copy_from_slice(&aead.seal(&nonce(header.counter), aad, body)?);
@@ -58,7 +58,7 @@ impl Protection {
         let (front, trailer) = datagram.split_at_mut(end);
         match self {
             Self::Checksum => {
-                let fits = *trailer == crc32c::crc32c(front).to_le_bytes();
+                let fits = *trailer == checksum(front);
                 if fits { Ok(()) } else { Err(BadTag) }
             }
             Self::Sealed(aead) => {
@@ -68,4 +68,9 @@ impl Protection {
             }
         }
     }
+}
+
+/// CRC-32C (Castagnoli; RFC 3720 calls it the iSCSI CRC), little-endian.
+fn checksum(bytes: &[u8]) -> [u8; CRC_BYTES] {
+    crc_fast::crc32_iscsi(bytes).to_le_bytes()
 }

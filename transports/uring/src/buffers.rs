@@ -8,6 +8,48 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use frame::{Class, FrameMut, Lent, Pool};
 use io_uring::{Submitter, types::BufRingEntry};
 
+/// Data buffers the kernel has at first, and again when few are needed: two visits' worth of full bursts.
+const LEND_MIN: u16 = 16;
+
+/// Receptions without running out after which fewer buffers are tried.
+const LEND_QUIET: u32 = 16_384;
+
+/// How many buffers to lend. The kernel fills them in turn, so every one that is lent is memory gone through: few
+/// stay in the processor's cache, from which message and copy are several times quicker. When a flood of small
+/// datagrams uses them up (each takes a whole buffer), the number doubles up to the limit; what comes meanwhile
+/// waits in the socket.
+#[derive(Debug)]
+pub(crate) struct Lending {
+    wanted: u16,
+    limit: u16,
+    quiet: u32,
+}
+
+impl Lending {
+    pub(crate) fn new(limit: u16) -> Self {
+        Self { wanted: LEND_MIN.min(limit), limit, quiet: 0 }
+    }
+
+    pub(crate) fn wanted(&self) -> usize {
+        self.wanted.into()
+    }
+
+    /// A receive ended for want of a buffer.
+    pub(crate) fn ran_out(&mut self) {
+        self.wanted = self.wanted.saturating_mul(2).min(self.limit);
+        self.quiet = 0;
+    }
+
+    /// A buffer was filled.
+    pub(crate) fn received(&mut self) {
+        self.quiet += 1;
+        if self.quiet >= LEND_QUIET {
+            self.quiet = 0;
+            self.wanted = (self.wanted / 2).max(LEND_MIN.min(self.limit));
+        }
+    }
+}
+
 /// Alignment the kernel asks of the ring's memory.
 const PAGE: usize = 4096;
 
@@ -139,5 +181,23 @@ impl Drop for BufferRing {
         // SAFETY: allocated in `register` with this very layout; the owner keeps the promise named
         // there, so the kernel no longer reads it.
         unsafe { dealloc(self.entries.as_ptr().cast(), self.layout) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lends_more_when_it_ran_out_and_less_when_it_did_not_for_long() {
+        let mut lending = Lending::new(64);
+        assert_eq!(lending.wanted(), 16);
+        (0..9).for_each(|_| lending.ran_out());
+        assert_eq!(lending.wanted(), 64);
+        (0..LEND_QUIET).for_each(|_| lending.received());
+        assert_eq!(lending.wanted(), 32);
+        (0..LEND_QUIET * 9).for_each(|_| lending.received());
+        assert_eq!(lending.wanted(), 16);
+        assert_eq!(Lending::new(8).wanted(), 8);
     }
 }

@@ -125,7 +125,12 @@ impl UdpTransport {
         }
         match -result {
             ..=0 | libc::ECANCELED | libc::EINTR | libc::EAGAIN => {}
-            libc::ENOBUFS => self.counters.buffers_exhausted += 1,
+            libc::ENOBUFS => {
+                self.counters.buffers_exhausted += 1;
+                if file != FILE_TOKEN {
+                    self.lending.ran_out();
+                }
+            }
             libc::ECONNREFUSED | libc::EHOSTUNREACH | libc::ENETUNREACH | libc::EMSGSIZE => {
                 self.read_errors(file);
             }
@@ -149,7 +154,12 @@ impl UdpTransport {
         self.counters.bytes_received += len as u64;
         self.counters.tokens_received += u64::from(token);
         let burst = Burst { bytes: received.bytes, segment_bytes: received.segment_bytes };
-        if token { self.tokens.push_back(burst) } else { self.bursts.push_back(burst) }
+        if token {
+            self.tokens.push_back(burst);
+        } else {
+            self.lending.received();
+            self.bursts.push_back(burst);
+        }
     }
 
     /// A send's completion.

@@ -7,7 +7,7 @@ use ::transport::Caps;
 use frame::{Class, Pool};
 use io_uring::IoUring;
 
-use crate::buffers::BufferRing;
+use crate::buffers::{BufferRing, Lending};
 use crate::config::{Config, Warning};
 use crate::counters::Counters;
 use crate::error::Error;
@@ -63,6 +63,7 @@ impl UdpTransport {
             bursts: VecDeque::with_capacity(config.data_buffers.into()),
             notices: VecDeque::with_capacity(config.peers.len() + 64),
             unreachable: vec![false; config.peers.len()].into(),
+            lending: Lending::new(config.data_buffers),
             gso: sockets.gso,
             shared: ManuallyDrop::new(shared),
             ring,

@@ -9,7 +9,7 @@ use ::transport::{Burst, Caps, Dest, Event, Queue, SendError, Transport};
 use frame::Pool;
 use io_uring::{IoUring, opcode, squeue, types};
 
-use crate::buffers::BufferRing;
+use crate::buffers::{BufferRing, Lending};
 use crate::config::{Config, Warning, header_bytes};
 use crate::counters::Counters;
 use crate::sends::{Along, Route, Sends};
@@ -69,6 +69,8 @@ pub struct UdpTransport {
     pub(crate) tokens: VecDeque<Burst>,
     pub(crate) bursts: VecDeque<Burst>,
     pub(crate) notices: VecDeque<Notice>,
+    /// How many data buffers the kernel gets.
+    pub(crate) lending: Lending,
     /// By peer: an [`Notice::Unreachable`] is already staged.
     pub(crate) unreachable: Box<[bool]>,
     pub(crate) gso: bool,
@@ -141,7 +143,7 @@ impl UdpTransport {
     pub(crate) fn refill(&mut self) {
         let shared = &mut *self.shared;
         // What is staged still occupies slots: a slow engine leaves datagrams in the socket buffer.
-        shared.data.refill(usize::from(self.config.data_buffers).saturating_sub(self.bursts.len()));
+        shared.data.refill(self.lending.wanted().saturating_sub(self.bursts.len()));
         shared
             .token
             .refill(usize::from(self.config.token_buffers).saturating_sub(self.tokens.len()));

@@ -1,5 +1,5 @@
-//! Answers to what is asked on the control socket. A question is one word of text; an answer is one
-//! JSON object.
+//! Answers to what is asked on the control socket. A question is one word of text and its answer one JSON
+//! object, or it is for one of the cluster services (`services`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,6 +18,8 @@ pub(super) enum Question {
     Status,
     /// Which engine this is.
     Version,
+    /// A question to a cluster service, as it came.
+    Service(Vec<u8>),
     /// Something we do not know; shortened.
     Unknown(String),
 }
@@ -27,6 +29,9 @@ const UNKNOWN_CHARS_MAX: usize = 40;
 
 /// Reads a question.
 pub(super) fn parse(bytes: &[u8]) -> Question {
+    if services::codec::is_service_message(bytes) {
+        return Question::Service(bytes.to_vec());
+    }
     match bytes.trim_ascii() {
         b"status" => Question::Status,
         b"version" => Question::Version,

@@ -18,6 +18,7 @@ use crate::exit::{Exit, Failure};
 use crate::hot::Plan;
 use crate::log::{Field, Log};
 use crate::notify::Notify;
+use crate::services::{Caller, Next, Services};
 use crate::state::{Found, Loaded, State};
 use answers::Answers;
 use persist::Keeper;
@@ -44,6 +45,7 @@ pub(crate) struct Control {
     notify: Notify,
     keeper: Keeper,
     answers: Answers,
+    services: Services,
     /// How long a leave may take.
     leave_limit: Duration,
     /// Since when we are leaving.
@@ -68,6 +70,7 @@ impl Control {
         Self {
             leave_limit: announced_in.saturating_add(LEAVE_SLACK).min(LEAVE_MAX),
             keeper: Keeper::new(State::new(&plan.config.engine.state_dir)),
+            services: Services::new(plan.config.me),
             answers: Answers::new(plan, warnings),
             channel,
             acceptor,
@@ -150,6 +153,9 @@ impl Control {
                 Some(ToControl::Trace { wall_ns, trace }) => self.log.trace(wall_ns, &trace),
                 Some(ToControl::Persist { ring_seq }) => self.keeper.ask(ring_seq),
                 Some(ToControl::Snapshot { ask, snapshot }) => {
+                    if self.services.with_snapshot(ask, &snapshot, &mut self.acceptor) {
+                        continue;
+                    }
                     let answer = self.answers.status(&snapshot, &self.acceptor, self.log.lost());
                     self.acceptor.answer(ask, answer.as_bytes());
                 }
@@ -189,6 +195,7 @@ impl Control {
         self.acceptor
             .poll(Duration::ZERO, &mut sink)
             .map_err(|error| Failure::new(Exit::System, format!("client sockets: {error}")))?;
+        self.services.closed(&mut self.acceptor);
         for (ask, question) in asked {
             let answer = match question {
                 answers::Question::Status => {
@@ -196,6 +203,15 @@ impl Control {
                         continue;
                     }
                     answers::error("too many questions at a time")
+                }
+                answers::Question::Service(bytes) => {
+                    let next = self.services.ask(Caller { ask }, &bytes, &mut self.acceptor);
+                    if let Next::Snapshot(ask) = next
+                        && !self.channel.tell_hot(ToHot::Snapshot { ask })
+                    {
+                        self.services.no_snapshot(ask, &mut self.acceptor);
+                    }
+                    continue;
                 }
                 answers::Question::Version => answers::version(),
                 answers::Question::Unknown(text) => {

@@ -20,7 +20,7 @@ use uring::UdpTransport;
 use wire::NodeId;
 use wire::trace::Trace;
 
-use crate::channel::{Channel, ToControl, ToHot, hush};
+use crate::channel::{Channel, ToControl, ToHot};
 use crate::clock::{monotonic_ns, wall_ns};
 use crate::exit::Failure;
 use crate::page::CountersPage;
@@ -83,7 +83,8 @@ pub(crate) struct Hot {
     wall_offset_ns: u64,
     strategy: Strategy,
     scratch: Scratch,
-    events: Vec<Event>,
+    /// What the transport gives, on its way to the node.
+    event: Option<Event>,
     requests: Vec<Request>,
     left: bool,
     counters: LoopCounters,
@@ -111,8 +112,10 @@ impl Hot {
         let told = self.told(now_ns);
         let asked = self.programs(now_ns);
         let fired = self.timers(now_ns, received < EVENTS_PER_TURN);
-        self.transport.flush();
+        // Local programs first: showing them what they wait for takes less time than handing a burst to the
+        // kernel, which on one machine runs the receivers' half as well. (A token was flushed as it was sent.)
         self.server.publish();
+        self.transport.flush();
         self.server.reclaim(now_ns);
         if now_ns.saturating_sub(self.page_at_ns) >= PAGE_NS {
             self.write_page(now_ns);
@@ -125,20 +128,18 @@ impl Hot {
         }
     }
 
-    /// Takes what arrived. Data first: after the token was handled, what it covers is wanted before the
-    /// next token (Babay and Amir 2016).
+    /// Takes what arrived. After a visit data first, because what the token covers is wanted before the
+    /// next token; the token first once the predecessor is seen to have had it (Babay and Amir 2016).
+    /// So the queue is chosen anew for every burst.
     fn receive(&mut self) -> usize {
-        let Self { transport, events, .. } = self;
-        let count = transport.poll(EVENTS_PER_TURN, Queue::Data, &mut |event| events.push(event));
-        if count == 0 {
-            return 0;
-        }
-        let mut events = std::mem::take(&mut self.events);
-        for event in events.drain(..) {
+        for count in 0..EVENTS_PER_TURN {
+            let prefer = if self.node.token_first() { Queue::Token } else { Queue::Data };
+            let Self { transport, event, .. } = self;
+            transport.poll(1, prefer, &mut |arrived| *event = Some(arrived));
+            let Some(event) = self.event.take() else { return count };
             self.event(event);
         }
-        self.events = events;
-        count
+        EVENTS_PER_TURN
     }
 
     fn event(&mut self, event: Event) {
@@ -156,7 +157,8 @@ impl Hot {
                 }
             }
             Event::Ready { key: KEY_CONTROL } => self.channel.hush_hot(),
-            Event::Ready { .. } => hush(self.server.bell()),
+            // Forgotten when the loop wakes, see `park`.
+            Event::Ready { .. } => {}
         }
     }
 

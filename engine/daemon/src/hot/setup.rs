@@ -14,7 +14,7 @@ use wire::{BootId, NodeId};
 
 use super::idle::Strategy;
 use super::programs::Scratch;
-use super::{EVENTS_PER_TURN, Hot, KEY_CONTROL, KEY_PROGRAMS, LoopCounters};
+use super::{Hot, KEY_CONTROL, KEY_PROGRAMS, LoopCounters};
 use crate::channel::Channel;
 use crate::clock::{monotonic_ns, wall_ns};
 use crate::exit::{Exit, Failure};
@@ -119,7 +119,7 @@ pub(crate) fn start(plan: Arc<Plan>, channel: Arc<Channel>) -> Result<(Hot, Star
         wall_offset_ns: wall_ns().wrapping_sub(now_ns),
         strategy: Strategy::new(config.engine.idle, config.engine.spin_ns),
         scratch: Scratch::default(),
-        events: Vec::with_capacity(EVENTS_PER_TURN),
+        event: None,
         requests: Vec::with_capacity(64),
         left: false,
         counters: LoopCounters::default(),

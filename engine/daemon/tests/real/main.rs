@@ -4,3 +4,4 @@ mod cluster;
 mod corosync_conf;
 mod failures;
 mod order;
+mod services;

@@ -71,18 +71,6 @@ impl Bytes {
         unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), to, from.len()) };
     }
 
-    /// Tells the processor that `position` will be read soon. Costs nothing if it is wrong.
-    pub(crate) fn prefetch(&self, position: u64) {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: a prefetch touches no memory as far as the program can see, at any address.
-        unsafe {
-            use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            _mm_prefetch::<_MM_HINT_T0>(self.at(position, 1).cast_const().cast());
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = position;
-    }
-
     /// The address of `len` bytes, contiguous.
     pub(crate) fn ptr(&self, position: u64, len: usize) -> *mut u8 {
         self.at(position, len)

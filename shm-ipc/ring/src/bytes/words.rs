@@ -35,8 +35,6 @@ impl Bytes {
         self.word(position).store(value, Ordering::Relaxed);
     }
 
-    pub(crate) fn prefetch(&self, _position: u64) {}
-
     pub(crate) fn copy_out(&self, position: u64, to: &mut [u8]) {
         assert!(
             to.len() <= self.capacity(),

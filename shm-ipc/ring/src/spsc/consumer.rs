@@ -5,14 +5,10 @@ use crate::bytes::Bytes;
 use crate::shared::Shared;
 use crate::shm::ShmError;
 use crate::spsc::memory::{Memory, Side};
-use crate::spsc::record::{ALIGN, RECORD_HEADER_BYTES, Record, record_bytes, records, split};
+use crate::spsc::record::{ALIGN, RECORD_HEADER_BYTES, Record, header, record_bytes, split};
 use crate::sync::Ordering;
 
-/// How far ahead of a record being read its successors are fetched. Where the next record is depends on this one's
-/// length, so the processor cannot run ahead by itself; the producer's lines are some 75 ns away each.
-const PREFETCH_BYTES: u64 = 512;
-
-/// Consecutive records with one tag that can be copied at once.
+/// Consecutive records with one tag that were copied at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run {
     position: u64,
@@ -43,9 +39,9 @@ impl Run {
 pub enum Next {
     /// Nothing now.
     Empty,
-    /// Records that fit what was asked for.
+    /// Records that fitted and were copied.
     Run(Run),
-    /// One record that alone is longer than asked for.
+    /// One record that alone does not fit.
     Long(Record),
 }
 
@@ -53,7 +49,7 @@ pub enum Next {
 ///
 /// The producer need not be trusted: its index is accepted only if it does not go back and is at
 /// most a ring ahead, lengths only if the record lies inside what was published. What
-/// [`Consumer::copy_run`] and [`Consumer::copy_payload`] put into private memory is checked or
+/// [`Consumer::copy_next_run`] and [`Consumer::copy_payload`] put into private memory is checked or
 /// still to be checked as each of them says; only [`Consumer::payload`] reads in place, and is
 /// `unsafe` because it takes a producer that keeps the rules. After [`Corrupt`] the ring stays
 /// corrupt.
@@ -129,59 +125,72 @@ impl Consumer {
         self.record_at(self.position).map(Some)
     }
 
-    /// As many of the next records as have the first one's tag and take at most `bytes_max` bytes together, at
-    /// most `count_max` (and at least one).
+    /// Copies as many of the next records as have the first one's tag and fit `to` together, at most `count_max`
+    /// (and at least one). The bytes are copied first and judged in the copy, in which all records then have
+    /// the tag `retag`, so that [`crate::spsc::records`] walks `to[..run.bytes()]` without errors; what lies after
+    /// that is of no meaning. Nothing is consumed: [`Consumer::consume_run`] goes on.
     ///
     /// # Errors
-    /// When the producer broke the rules.
-    pub fn peek_run(&mut self, bytes_max: usize, count_max: u32) -> Result<Next, Corrupt> {
+    /// When the producer broke the rules, or changed what it had published.
+    pub fn copy_next_run(
+        &mut self,
+        to: &mut [u8],
+        count_max: u32,
+        retag: u32,
+    ) -> Result<Next, Corrupt> {
         let Some(first) = self.peek()? else { return Ok(Next::Empty) };
-        if first.bytes() > bytes_max {
+        if first.bytes() > to.len() {
             return Ok(Next::Long(first));
         }
-        let mut run =
-            Run { position: first.position, bytes: first.bytes(), count: 1, tag: first.tag };
-        while run.count < count_max {
-            let at = run.position + run.bytes as u64;
-            if at == self.head {
+        let room = to.len() / ALIGN * ALIGN;
+        let mut run = Run { position: self.position, bytes: 0, count: 0, tag: first.tag };
+        let mut copied = 0;
+        // A producer at work has shown more meanwhile: what fits still goes with this run.
+        while run.bytes == copied && copied < room && run.count < count_max {
+            let left = self.available()?;
+            let end = left.min(room);
+            if end == copied {
                 break;
             }
-            let record = self.record_at(at)?;
-            if record.tag != run.tag || record.bytes() > bytes_max - run.bytes {
-                break;
-            }
-            run.bytes += record.bytes();
-            run.count += 1;
+            self.data.copy_out(self.position + copied as u64, &mut to[copied..end]);
+            copied = end;
+            self.judge(&mut run, &mut to[..copied], left, count_max, retag)?;
         }
         Ok(Next::Run(run))
     }
 
-    /// Copies the run into private memory and checks the copy: it is made of exactly `count`
-    /// records with the run's tag, so that [`records`] walks it without errors.
-    ///
-    /// # Errors
-    /// When the producer changed what it had published.
-    ///
-    /// # Panics
-    /// When `to` is not exactly as long as the run.
-    pub fn copy_run(&mut self, run: &Run, to: &mut [u8]) -> Result<(), Corrupt> {
-        assert_eq!(to.len(), run.bytes, "room for exactly the run");
-        if let Some(corrupt) = self.corrupt {
-            return Err(corrupt);
+    /// Adds the records in a copy of what follows a run to it, as far as they belong to it. `left` bytes are
+    /// published from the run's start on, of which `copied` has the first ones.
+    fn judge(
+        &mut self,
+        run: &mut Run,
+        copied: &mut [u8],
+        left: usize,
+        count_max: u32,
+        retag: u32,
+    ) -> Result<(), Corrupt> {
+        while run.count < count_max {
+            let rest = &mut copied[run.bytes..];
+            let room = rest.len();
+            let Some(word) = rest.first_chunk_mut::<RECORD_HEADER_BYTES>() else { break };
+            let found = u64::from_le_bytes(*word);
+            let (len, tag) = split(found);
+            let bytes = record_bytes(len as usize);
+            if tag != run.tag || bytes > room {
+                // Not what was peeked at, or longer than what was published.
+                if run.count == 0 || tag == run.tag && bytes > left - run.bytes {
+                    let (what, high) = ("a published record", left as u64);
+                    let corrupt = Corrupt { what, found, low: 0, high };
+                    self.corrupt = Some(corrupt);
+                    return Err(corrupt);
+                }
+                break;
+            }
+            *word = header(len, retag).to_le_bytes();
+            run.bytes += bytes;
+            run.count += 1;
         }
-        self.data.copy_out(run.position, to);
-        let mut count = 0;
-        let checked = records(to).try_for_each(|record| {
-            let tag = u64::from(record?.tag);
-            count += 1;
-            Corrupt::check("tag of a published record", tag, run.tag.into(), run.tag.into())?;
-            Ok(())
-        });
-        let expected = u64::from(run.count);
-        checked
-            .and_then(|()| Corrupt::check("records of a published run", count, expected, expected))
-            .map(|_| ())
-            .inspect_err(|corrupt| self.corrupt = Some(*corrupt))
+        Ok(())
     }
 
     /// Copies bytes of a record's payload, from `offset` on, into private memory. What the bytes mean
@@ -264,9 +273,6 @@ impl Consumer {
 
     /// Reads the header at `at`, once, and checks that the record lies inside what was published.
     fn record_at(&mut self, at: u64) -> Result<Record, Corrupt> {
-        if self.head - at > PREFETCH_BYTES {
-            self.data.prefetch(at + PREFETCH_BYTES);
-        }
         let (len, tag) = split(self.data.load(at));
         let left = self.head - at;
         if record_bytes(len as usize) as u64 > left {

@@ -1,13 +1,15 @@
 //! The handshake: Hello in, Welcome with descriptors (or a refusal) out.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
+use rustix::event::epoll;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use zerocopy::{FromBytes, IntoBytes};
 
-use super::connection::Stage;
+use super::connection::{NOTICES, Stage};
 use super::{Acceptor, CONTROL_MAX};
 use crate::access::Trust;
-use crate::hello::{Cause, Head, Hello, Purpose, Type, VERSION, Welcome};
+use crate::hello::{Cause, Head, Hello, Purpose, SOCKET, Type, VERSION, Welcome};
 use crate::link::{Arrival, NewSession};
 use crate::seat::Seat;
 use crate::seqpacket;
@@ -17,7 +19,7 @@ impl Acceptor {
     pub(super) fn greet(&mut self, key: u64, bytes: &[u8]) {
         let outcome =
             self.read_hello(key, bytes).and_then(|(purpose, hello, trust)| match purpose {
-                Purpose::Control => self.open_control(key),
+                Purpose::Control => self.open_control(key, &hello),
                 Purpose::Session => self.open_session(key, &hello, trust),
             });
         let Err(cause) = outcome else { return self.listen_again() };
@@ -43,7 +45,7 @@ impl Acceptor {
             return Err(Cause::Version);
         }
         let (hello, _) = Hello::read_from_prefix(bytes).map_err(|_| Cause::Protocol)?;
-        if head.flags != 0 || hello.reserved != 0 || hello.reserved_too.get() != 0 {
+        if head.flags & !SOCKET != 0 || hello.reserved != 0 || hello.reserved_too.get() != 0 {
             return Err(Cause::Protocol);
         }
         let purpose = match hello.purpose {
@@ -56,15 +58,25 @@ impl Acceptor {
         Ok((purpose, hello, trust.ok_or(Cause::NotAuthorised)?))
     }
 
-    fn open_control(&mut self, key: u64) -> Result<(), Cause> {
+    fn open_control(&mut self, key: u64, hello: &Hello) -> Result<(), Cause> {
         let open = |stage: &Stage| matches!(stage, Stage::Open { session: None });
         if self.connections.values().filter(|c| open(&c.stage)).count() >= CONTROL_MAX {
             return Err(Cause::TooMany);
         }
         let welcome = self.welcome(0, 0);
         let connection = self.connections.get_mut(&key).ok_or(Cause::Gone)?;
+        let mut theirs = None;
+        if hello.head.flags & SOCKET != 0 {
+            let (fd, other) = pair()?;
+            let data = epoll::EventData::new_u64(key | NOTICES);
+            epoll::add(&self.epoll, &fd, data, epoll::EventFlags::empty())
+                .map_err(|_| Cause::Resources)?;
+            connection.take_notices_on(fd);
+            theirs = Some(other);
+        }
         connection.stage = Stage::Open { session: None };
-        seqpacket::send(&connection.fd, welcome.as_bytes(), &[]).map_err(|_| Cause::Gone)
+        let fds: Vec<_> = theirs.iter().map(AsFd::as_fd).collect();
+        seqpacket::send(connection.fd(), welcome.as_bytes(), &fds).map_err(|_| Cause::Gone)
     }
 
     fn open_session(&mut self, key: u64, hello: &Hello, trust: Trust) -> Result<(), Cause> {
@@ -103,7 +115,7 @@ impl Acceptor {
         if trust == Trust::Shared {
             sent.extend([self.link.region.as_fd(), self.link.delivery.as_fd()]);
         }
-        seqpacket::send(&connection.fd, welcome.as_bytes(), &sent).map_err(|_| Cause::Gone)
+        seqpacket::send(connection.fd(), welcome.as_bytes(), &sent).map_err(|_| Cause::Gone)
     }
 
     fn welcome(&self, session: u32, trust: u8) -> Welcome {
@@ -121,4 +133,12 @@ impl Acceptor {
             boot: self.config.boot,
         }
     }
+}
+
+/// Two ends of a socket. Both were made by us, and the kernel says so to whoever asks for the peer of either
+/// (`SO_PEERCRED`): that is how programs make sure that they talk to an engine that root started.
+fn pair() -> Result<(OwnedFd, OwnedFd), Cause> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
+        .map_err(|_| Cause::Resources)
 }

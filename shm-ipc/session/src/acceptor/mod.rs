@@ -21,13 +21,13 @@ use crate::config::Config;
 use crate::hello::Cause;
 use crate::link::{Arrival, Departure, Link};
 use crate::seqpacket;
-use connection::{Connection, Stage};
+use connection::{Connection, NOTICE_BYTES_MAX, NOTICES, Stage};
 
 /// Connections that have not finished their handshake; more wait in the kernel's backlog.
 const HALF_OPEN_MAX: usize = 64;
 
-/// Connections without rings (`status`, queries).
-const CONTROL_MAX: usize = 128;
+/// Connections without rings (`status`, queries, cluster services): a Pacemaker node has about twenty.
+const CONTROL_MAX: usize = 512;
 
 /// How long a client may take from connecting to its Hello. A live one takes microseconds.
 const HANDSHAKE: Duration = Duration::from_secs(2);
@@ -62,11 +62,22 @@ pub struct Ask<'a> {
 }
 
 /// Names a question until it is answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AskId {
     connection: u64,
     request: u32,
 }
+
+impl AskId {
+    /// The connection it was asked on.
+    pub fn connection(self) -> ConnectionId {
+        ConnectionId(self.connection)
+    }
+}
+
+/// Names a connection; never used for another one while the engine runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId(u64);
 
 /// What happened on the control side since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,7 +96,7 @@ pub struct AcceptorCounters {
     pub malformed: u64,
     /// Connections closed because the handshake took too long.
     pub late: u64,
-    /// Connections closed because they did not read their answers.
+    /// Connections closed because they did not read their answers or notices.
     pub unread: u64,
     /// Failed accepts (out of descriptors).
     pub accept_failed: u64,
@@ -126,9 +137,13 @@ pub struct Acceptor {
     sessions: HashMap<u32, u64>,
     /// Sessions whose memory the engine has not given back yet.
     seats: usize,
+    /// Connections that ended since [`Acceptor::take_closed`].
+    closed: Vec<ConnectionId>,
     next_connection: u64,
     next_session: u32,
     own_uid: u32,
+    /// Room for one datagram of a client.
+    buf: Vec<u8>,
     counters: AcceptorCounters,
 }
 
@@ -150,8 +165,10 @@ impl Acceptor {
             connections: HashMap::new(),
             sessions: HashMap::new(),
             seats: 0,
+            closed: Vec::new(),
             next_connection: BELL + 1,
             own_uid: rustix::process::geteuid().as_raw(),
+            buf: vec![0; crate::hello::REQUEST_BYTES_MAX],
             counters: AcceptorCounters::default(),
         })
     }
@@ -179,7 +196,7 @@ impl Acceptor {
                 BELL => {
                     let _ = rustix::io::read(&self.link.control_bell, &mut [0; 8]);
                 }
-                key => self.serve(key, sink),
+                key => self.serve(key & !NOTICES, event.flags, sink),
             }
         }
         self.departures();
@@ -203,6 +220,32 @@ impl Acceptor {
             self.counters.unread += 1;
             self.drop_connection(id.connection);
         }
+    }
+
+    /// Tells a connection something it did not ask for, if it took a socket for that. One that lets too much
+    /// pile up unread is closed: it learns that it missed something by losing its connection.
+    pub fn notify(&mut self, to: ConnectionId, bytes: &[u8]) {
+        let Some(connection) = self.connections.get_mut(&to.0) else { return };
+        if bytes.len() > NOTICE_BYTES_MAX || !connection.notify(&self.epoll, to.0, bytes) {
+            self.counters.unread += 1;
+            connection.refuse(Cause::Backlog);
+            self.drop_connection(to.0);
+        }
+    }
+
+    /// Ends a connection without rings.
+    pub fn hang_up(&mut self, id: ConnectionId, cause: Cause) {
+        if let Some(connection) = self.connections.get_mut(&id.0)
+            && connection.session.is_none()
+        {
+            connection.refuse(cause);
+            self.drop_connection(id.0);
+        }
+    }
+
+    /// Connections that ended since the last call: whatever was kept for them can go.
+    pub fn take_closed(&mut self) -> Vec<ConnectionId> {
+        std::mem::take(&mut self.closed)
     }
 
     /// Stops listening and removes the socket file; sessions live on until they close.
@@ -291,19 +334,36 @@ impl Acceptor {
     }
 
     /// A connection is readable, writable or gone.
-    fn serve(&mut self, key: u64, sink: &mut dyn FnMut(&Ask<'_>)) {
+    fn serve(&mut self, key: u64, flags: epoll::EventFlags, sink: &mut dyn FnMut(&Ask<'_>)) {
+        let mut buf = std::mem::take(&mut self.buf);
+        self.serve_with(key, flags, &mut buf, sink);
+        self.buf = buf;
+    }
+
+    fn serve_with(
+        &mut self,
+        key: u64,
+        flags: epoll::EventFlags,
+        buf: &mut [u8],
+        sink: &mut dyn FnMut(&Ask<'_>),
+    ) {
         // A few datagrams at a time: a client that talks without end must not keep others waiting.
         for _ in 0..8 {
             let Some(connection) = self.connections.get_mut(&key) else { return };
             if !connection.flush(&self.epoll, key) {
                 return self.drop_connection(key);
             }
-            let mut buf = [0; crate::hello::REQUEST_BYTES_MAX];
-            let received = seqpacket::recv_bytes(&connection.fd, &mut buf);
+            let received = seqpacket::recv_bytes(connection.fd(), buf);
             let len = match received {
                 Ok(0) => return self.drop_connection(key),
                 Ok(len) => len,
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    // Its main socket has nothing more: the end must be that of the one for notices.
+                    if flags.intersects(epoll::EventFlags::HUP | epoll::EventFlags::ERR) {
+                        self.drop_connection(key);
+                    }
+                    return;
+                }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 Err(e) => {
                     if e.kind() == io::ErrorKind::InvalidData {
@@ -347,6 +407,7 @@ impl Acceptor {
             self.sessions.remove(&session);
             self.link.arrive(Arrival::Gone { session });
         }
+        self.closed.push(ConnectionId(key));
         drop(connection);
         self.listen_again();
     }
@@ -365,7 +426,10 @@ impl Acceptor {
                     self.seats = self.seats.saturating_sub(1);
                     drop(memory);
                     let key = self.sessions.remove(&session);
-                    if let Some(mut connection) = key.and_then(|k| self.connections.remove(&k)) {
+                    if let Some(key) = key
+                        && let Some(mut connection) = self.connections.remove(&key)
+                    {
+                        self.closed.push(ConnectionId(key));
                         connection.refuse(cause);
                     }
                 }

@@ -112,7 +112,7 @@ impl Attachment {
     /// See [`ConnectError`].
     pub fn connect(path: &Path, options: Options) -> Result<Self, ConnectError> {
         let sizes = (options.submit_bytes, options.private_bytes);
-        let welcomed = greet(path, options.timeout, Purpose::Session, sizes)?;
+        let welcomed = greet(path, options.timeout, Purpose::Session, sizes, false)?;
         let strange = |what| ConnectError::NotAnEngine { path: path.into(), what };
         let wanted = match welcomed.welcome.trust {
             1 => 7,

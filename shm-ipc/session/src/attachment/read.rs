@@ -47,8 +47,15 @@ impl Attachment {
 
     /// The item that [`Attachment::next_item`] gave last, again.
     pub fn item(&self) -> Option<Item<'_>> {
-        let (descriptor, reading) = self.reading.as_ref()?;
-        let body = match reading {
+        let (descriptor, _) = self.reading.as_ref()?;
+        Some(Item { descriptor: *descriptor, body: self.item_body() })
+    }
+
+    /// The body of the item that [`Attachment::next_item`] gave last; nothing if there is none.
+    #[inline]
+    pub fn item_body(&self) -> &[u8] {
+        let Some((descriptor, reading)) = &self.reading else { return &[] };
+        match reading {
             Reading::Private(record) => {
                 // SAFETY: the engine alone writes this ring (it is mapped read-only here and
                 // sealed) and, being its producer, keeps its rules; the record is given back only
@@ -58,8 +65,7 @@ impl Attachment {
                 &record[DESCRIPTOR_BYTES..]
             }
             Reading::Delivery(_) => self.body(descriptor).unwrap_or_default(),
-        };
-        Some(Item { descriptor: *descriptor, body })
+        }
     }
 
     /// Whether [`Attachment::next_item`] would find something or the session is over.
@@ -223,6 +229,7 @@ impl Attachment {
     }
 
     /// The body of an item of the delivery ring.
+    #[inline]
     fn body(&self, descriptor: &Descriptor) -> Option<&[u8]> {
         let (offset, len) =
             (descriptor.body_offset.get() as usize, descriptor.body_bytes.get() as usize);

@@ -10,8 +10,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::hello::{
-    ANSWER_BYTES_MAX, Cause, Head, Hello, MORE, Purpose, REQUEST_BYTES_MAX, Refusal, Request, Type,
-    VERSION, Welcome,
+    ANSWER_BYTES_MAX, Cause, Head, Hello, MORE, Purpose, REQUEST_BYTES_MAX, Refusal, Request,
+    SOCKET, Type, VERSION, Welcome,
 };
 use crate::seqpacket;
 
@@ -96,6 +96,8 @@ pub enum AskError {
 /// A connection without rings: for questions.
 pub struct Control {
     fd: OwnedFd,
+    /// Where notices come, if it was asked for.
+    notices: Option<OwnedFd>,
     next_request: u32,
 }
 
@@ -112,7 +114,68 @@ impl Control {
     /// # Errors
     /// See [`ConnectError`].
     pub fn connect(path: &Path, timeout: Duration) -> Result<Self, ConnectError> {
-        Ok(greet(path, timeout, Purpose::Control, (0, 0))?.control)
+        Ok(greet(path, timeout, Purpose::Control, (0, 0), false)?.control)
+    }
+
+    /// Connects for questions and for what the engine says unasked. Also returns this node's id.
+    ///
+    /// # Errors
+    /// See [`ConnectError`].
+    pub fn connect_for_notices(
+        path: &Path,
+        timeout: Duration,
+    ) -> Result<(Self, u32), ConnectError> {
+        let Welcomed { mut control, welcome, mut fds } =
+            greet(path, timeout, Purpose::Control, (0, 0), true)?;
+        let what = "its welcome came without a socket for notices";
+        let missing = || ConnectError::NotAnEngine { path: path.into(), what };
+        control.notices = Some(fds.pop().ok_or_else(missing)?);
+        Ok((control, welcome.node.get()))
+    }
+
+    /// The socket on which notices come: readable if and only if there is one, or the connection is over. Its
+    /// peer is the engine as `SO_PEERCRED` tells. `None` unless it was asked for.
+    pub fn notices_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.notices.as_ref().map(AsFd::as_fd)
+    }
+
+    /// The next notice, without waiting; `None`: none now.
+    ///
+    /// # Errors
+    /// Why the connection is over.
+    pub fn next_notice(&mut self) -> Result<Option<Vec<u8>>, Cause> {
+        let Some(fd) = &self.notices else { return Ok(None) };
+        let mut buf = vec![0; ANSWER_BYTES_MAX];
+        loop {
+            match recv(fd, &mut buf, &mut Vec::new()) {
+                Ok(0) => return Err(self.farewell().unwrap_or(Cause::Gone)),
+                Ok(len) => {
+                    let datagram = &buf[..len];
+                    let Some((_, rest)) = Head::read(datagram, Type::Notice) else { continue };
+                    // The number that every notice has in place of a request's.
+                    return Ok(rest.get(size_of::<u32>()..).map(<[u8]>::to_vec));
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Err(Cause::Gone),
+            }
+        }
+    }
+
+    /// Waits for a notice or the end, at most this long (`None`: for ever). False: the time is over.
+    ///
+    /// # Errors
+    /// What the kernel says to waiting; `Unsupported` on a connection that gets no notices.
+    pub fn wait_for_notice(&self, timeout: Option<Duration>) -> io::Result<bool> {
+        let fd = self.notices.as_ref().ok_or(io::ErrorKind::Unsupported)?;
+        loop {
+            let timeout = timeout.map(timespec);
+            match poll(&mut [PollFd::new(fd, PollFlags::IN)], timeout.as_ref()) {
+                Ok(count) => return Ok(count > 0),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
     }
 
     /// Asks and waits for the answer. The bytes are between the caller and the daemon.
@@ -209,6 +272,7 @@ pub(super) fn greet(
     timeout: Duration,
     purpose: Purpose,
     (submit_bytes, private_bytes): (u32, u32),
+    socket: bool,
 ) -> Result<Welcomed, ConnectError> {
     let deadline = Instant::now() + timeout;
     let unreachable = |source| ConnectError::Unreachable { path: path.into(), source };
@@ -222,8 +286,10 @@ pub(super) fn greet(
             Err(e) => return Err(unreachable(e)),
         }
     };
+    let mut head = Head::new(Type::Hello);
+    head.flags = if socket { SOCKET } else { 0 };
     let hello = Hello {
-        head: Head::new(Type::Hello),
+        head,
         version_max: VERSION.into(),
         purpose: purpose as u8,
         reserved: 0,
@@ -257,7 +323,7 @@ pub(super) fn greet(
     Head::read(bytes, Type::Welcome).ok_or_else(|| strange("its first datagram is no welcome"))?;
     let (welcome, _) =
         Welcome::read_from_prefix(bytes).map_err(|_| strange("its welcome is too short"))?;
-    Ok(Welcomed { control: Control { fd, next_request: 1 }, welcome, fds })
+    Ok(Welcomed { control: Control { fd, notices: None, next_request: 1 }, welcome, fds })
 }
 
 fn read_refusal(bytes: &[u8]) -> Option<(Cause, Refusal)> {

@@ -15,7 +15,7 @@ mod reclaim;
 mod session;
 mod spill;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
@@ -63,7 +63,8 @@ pub struct Server {
     order: Vec<usize>,
     /// Whose turn it is, as a place in `order`.
     turn: usize,
-    groups: HashMap<u32, Group>,
+    /// A tree: handles are small and few, and every run looks its group up.
+    groups: BTreeMap<u32, Group>,
     /// Bytes that `pull` could have.
     pending: u64,
     /// The most that a buffer of `pull` had lately: what a frame has room for.
@@ -102,7 +103,7 @@ impl Server {
             by_id: HashMap::with_capacity(sessions_max),
             order: Vec::with_capacity(sessions_max),
             turn: 0,
-            groups: HashMap::new(),
+            groups: BTreeMap::new(),
             pending: 0,
             frame_bytes: 0,
             parking,

@@ -33,6 +33,20 @@ pub(crate) fn has_namespaces() -> bool {
     prepared
 }
 
+/// Whether the test command installed Corosync; says so where it did not.
+pub(crate) fn has_corosync() -> bool {
+    let prepared = std::env::var_os("SYNCHROTRON_COROSYNC").is_some();
+    let ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
+    assert!(
+        prepared || !ci,
+        "CI must run the tests beside Corosync: use `cargo xtask test` as root"
+    );
+    if !prepared {
+        eprintln!("skipped: needs Corosync; run `cargo xtask test` as root");
+    }
+    prepared
+}
+
 /// A cluster in namespaces with encryption.
 pub(crate) fn in_namespaces(nodes: usize) -> Spec {
     Spec {
