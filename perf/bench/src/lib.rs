@@ -19,6 +19,7 @@ mod load;
 mod local;
 mod log;
 mod measure;
+mod model;
 mod native;
 mod payload;
 mod print;
@@ -42,6 +43,8 @@ pub enum Bench {
     Local(Box<local::Local>),
     /// Corosync and our engine in turn, under the same loads: one object with both and their ratio.
     Compare(Box<compare::Compare>),
+    /// Predict other clusters and networks: the real nodes in virtual time, with costs measured here.
+    Model(model::Model),
     /// Carry load for somebody who measures (used by the other commands).
     #[command(hide = true)]
     Agent,
@@ -59,6 +62,7 @@ pub fn run(bench: &Bench, json: bool) -> anyhow::Result<()> {
     match bench {
         Bench::Local(local) => local.run(&tool, json),
         Bench::Compare(compare) => compare.run(&tool, json),
+        Bench::Model(model) => model.run(json),
         Bench::Agent => agent::run(),
     }
 }

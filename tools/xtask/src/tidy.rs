@@ -90,7 +90,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("synchrotron-cluster", &["client"]),
-    ("synchrotron-bench", &["client", "cluster", "daemon", "libcpg"]),
+    ("synchrotron-bench", &["client", "cluster", "daemon", "libcpg", "model"]),
+    (
+        "synchrotron-model",
+        &["frame", "wire", "totem", "groups", "link", "node", "transport", "uring", "ring"],
+    ),
     ("synchrotron-libcpg", &[]),
     (
         "synchrotron",
