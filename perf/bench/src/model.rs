@@ -218,7 +218,8 @@ fn print(report: &Report) {
         };
         let (p50, p99) = (us(|latency| latency.p50), us(|latency| latency.p99));
         println!(
-            "{link:>10} {nodes:>6} {:>12.0} {:>9.1} {p50:>10} {p99:>10} {:>10.1} {:>5.0}% {:>5.0}% {:>5.0} ms {measured:>12}",
+            "{link:>10} {nodes:>6} {:>12.0} {:>9.1} {p50:>10} {p99:>10} {:>10.1} {:>5.0}% {:>5.0}% {:>5.0} ms \
+             {measured:>12}",
             prediction.messages_per_second,
             prediction.megabytes_per_second,
             prediction.rotation_us,
