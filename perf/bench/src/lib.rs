@@ -13,6 +13,7 @@ mod corosync;
 mod cpg;
 mod crew;
 mod desk;
+mod failover;
 mod figures;
 mod host;
 mod load;
@@ -24,10 +25,12 @@ mod native;
 mod payload;
 mod print;
 mod protocol;
+mod ring;
 mod seat;
 mod setup;
 mod stage;
 mod stop;
+mod suite;
 mod usage;
 
 use std::time::Duration;
@@ -45,6 +48,12 @@ pub enum Bench {
     Compare(Box<compare::Compare>),
     /// Predict other clusters and networks: the real nodes in virtual time, with costs measured here.
     Model(model::Model),
+    /// The rings and bells alone, between two threads.
+    Ring,
+    /// From the end of an engine or a host to the new view at every surviving program.
+    Failover(failover::Failover),
+    /// The table of `docs/performance.md`, row by row; results in one JSON file.
+    Suite(suite::Suite),
     /// Carry load for somebody who measures (used by the other commands).
     #[command(hide = true)]
     Agent,
@@ -63,6 +72,9 @@ pub fn run(bench: &Bench, json: bool) -> anyhow::Result<()> {
         Bench::Local(local) => local.run(&tool, json),
         Bench::Compare(compare) => compare.run(&tool, json),
         Bench::Model(model) => model.run(json),
+        Bench::Ring => ring::run(json),
+        Bench::Failover(failover) => failover.run(&tool, json),
+        Bench::Suite(suite) => suite.run(&tool, json),
         Bench::Agent => agent::run(),
     }
 }

@@ -93,6 +93,13 @@ pub(crate) struct Setup {
     /// In network namespaces (the default; needs root).
     #[arg(long, conflicts_with = "loopback")]
     pub(crate) netns: bool,
+    /// Threads beside everything that take all the time they get.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=64))]
+    pub(crate) hogs: u16,
+    /// Share of the datagrams that every node loses on their way in, in percent (namespaces only).
+    #[arg(long, default_value_t = 0, conflicts_with = "loopback",
+          value_parser = clap::value_parser!(u8).range(0..=50))]
+    pub(crate) loss: u8,
     /// More configuration of our engines, as in `engine.spin="20us"`; may be given several times.
     #[arg(long, value_name = "SECTION.KEY=VALUE", value_parser = setting)]
     pub(crate) set: Vec<(String, String)>,

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -34,6 +36,33 @@ pub(crate) struct Stage {
     /// Where their counters stand.
     pages: Vec<PathBuf>,
     engines: Engines,
+    _hogs: Hogs,
+}
+
+/// Threads that only take time.
+struct Hogs {
+    stop: Arc<AtomicBool>,
+}
+
+impl Hogs {
+    fn start(count: u16) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        for _ in 0..count {
+            let stop = stop.clone();
+            std::thread::spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
+        }
+        Self { stop }
+    }
+}
+
+impl Drop for Hogs {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
 }
 
 /// What keeps the engines running.
@@ -66,6 +95,9 @@ impl Stage {
         let started = Instant::now();
         crew.open(places, nodes, setup.sizes().max())?;
         let formation_s = form(&mut crew, nodes, started).with_context(|| logs(&mut cluster))?;
+        if setup.loss > 0 {
+            cluster.network()?.lose(setup.loss)?;
+        }
         let pids = (0..nodes).map(|node| Ok(cluster.engine(node)?.pid()));
         let pids = pids.collect::<anyhow::Result<_>>()?;
         let state = |node: usize| cluster.node_dir(node).join("state/counters");
@@ -84,6 +116,7 @@ impl Stage {
             pids,
             pages,
             engines: Engines::Synchrotron(Box::new(cluster)),
+            _hogs: Hogs::start(setup.hogs),
         })
     }
 
@@ -111,6 +144,9 @@ impl Stage {
         let places = (0..nodes).map(|_| vec![Place::Cpg(None)]).collect();
         crew.open(places, nodes, setup.sizes().max())?;
         let formation_s = form(&mut crew, nodes, started).with_context(|| corosync_logs(&dir))?;
+        if setup.loss > 0 {
+            network.lose(setup.loss)?;
+        }
         let name = format!("corosync {}, encryption {:?}", transport.name(), setup.encryption);
         Ok(Self {
             crew,
@@ -119,6 +155,7 @@ impl Stage {
             pids: Vec::new(),
             pages: Vec::new(),
             engines: Engines::Corosync { _network: network, dir },
+            _hogs: Hogs::start(setup.hogs),
         })
     }
 

@@ -136,7 +136,19 @@ impl Namespaces {
         ip(&["-n", &self.switch(), "link", "set", &format!("p{host}"), "master", "br0"])
     }
 
-    /// Undoes every cut.
+    /// From now on every host loses this share of the UDP datagrams that reach it, at random; a burst that the
+    /// kernel received as one packet is lost as one.
+    ///
+    /// # Errors
+    /// When `nft` fails.
+    pub fn lose(&self, percent: u8) -> anyhow::Result<()> {
+        let rule = format!(
+            "add rule inet fault input meta l4proto udp numgen random mod 100 < {percent} drop"
+        );
+        (0..self.hosts).try_for_each(|host| self.nft(host, &rule))
+    }
+
+    /// Undoes every cut and every loss.
     ///
     /// # Errors
     /// When `nft` fails.

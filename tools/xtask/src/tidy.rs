@@ -90,7 +90,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("synchrotron-cluster", &["client"]),
-    ("synchrotron-bench", &["client", "cluster", "daemon", "libcpg", "model"]),
+    ("synchrotron-bench", &["client", "cluster", "daemon", "libcpg", "model", "ring"]),
     (
         "synchrotron-model",
         &["frame", "wire", "totem", "groups", "link", "node", "transport", "uring", "ring"],

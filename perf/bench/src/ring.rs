@@ -1,10 +1,7 @@
-//! Short measurements of rings and bells with two pinned threads.
+//! `synchrotron bench ring`: the rings and bells alone, two pinned threads at their two ends.
 //!
-//! ```text
-//! cargo run --release -p synchrotron-ring --example measure
-//! ```
-//!
-//! On a machine that does other things as well, run the binary under `chrt -f 1`.
+//! Costs are processor time of one thread that does both sides, so other load hardly counts; rates and hops are taken
+//! between two processors and do depend on what else runs there.
 
 use std::hint::spin_loop;
 use std::sync::Barrier;
@@ -15,42 +12,94 @@ use ring::bell::{Ringer, Sleeper, fds};
 use ring::broadcast::{self, Lease};
 use ring::spsc::{self, Next};
 use rustix::thread::{CpuSet, sched_setaffinity};
+use serde::Serialize;
 
+use crate::host::{self, Host};
+
+/// Longest wait for an idle machine.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Messages of a run.
 const MESSAGES: u32 = 500_000;
+/// Round trips of a run.
 const HOPS: usize = 2_000;
 
 /// Repetitions; the best one is what the rings can do, the median what the machine let them.
 const RUNS: usize = 9;
 
-fn main() {
-    cost("spsc, one 56-byte record pushed, published, read and released", MESSAGES, spsc_cost);
-    cost("broadcast, one descriptor pushed, leased, read and released in 64s", MESSAGES, ring_cost);
+/// What was measured of one thing.
+#[derive(Debug, Serialize)]
+struct RingFigure {
+    /// What.
+    what: String,
+    /// Of what `median` and `best` are numbers.
+    unit: &'static str,
+    /// The middle of all runs: what the machine let it do.
+    median: f64,
+    /// The best of all runs: what it can do.
+    best: f64,
+}
+
+/// What `bench ring --json` prints.
+#[derive(Debug, Serialize)]
+struct Report {
+    host: Host,
+    idle_before: f64,
+    rings: Vec<RingFigure>,
+}
+
+/// Measures and prints.
+///
+/// # Errors
+/// When the figures cannot be written.
+pub(crate) fn run(json: bool) -> anyhow::Result<()> {
+    let report =
+        Report { host: Host::here(), idle_before: host::wait_idle(PATIENCE), rings: figures() };
+    if json {
+        println!("{}", serde_json::to_string(&report)?);
+        return Ok(());
+    }
+    for figure in &report.rings {
+        let RingFigure { what, unit, median, best } = figure;
+        println!("{what:<66} {median:>8.1} {unit} (best {best:.1})");
+    }
+    Ok(())
+}
+
+fn figures() -> Vec<RingFigure> {
+    let mut all = vec![
+        cost("spsc, one 56-byte record pushed, published, read and released", spsc_cost),
+        cost("broadcast, one descriptor pushed, leased, read and released in 64s", ring_cost),
+    ];
     for batch in [1, 16, 64] {
-        rate(&format!("spsc, 64-byte records, publish per {batch}"), || spsc_rate(batch));
+        let what = format!("spsc, 64-byte records, publish per {batch}");
+        all.push(rate(&what, || spsc_rate(batch)));
     }
-    rate("spsc, runs of 1400 bytes, one copy each", spsc_runs);
+    all.push(rate("spsc, runs of 1400 bytes, one copy each", spsc_runs));
     for readers in [1, 8] {
-        let name = format!("broadcast, batches of 64, {readers} readers in one thread");
-        rate(&name, || broadcast_rate(readers));
+        let what = format!("broadcast, batches of 64, deliveries to {readers} readers");
+        all.push(rate(&what, || broadcast_rate(readers)));
     }
-    hop("both spin", spinning_hop_ns);
-    hop("futex bell", || bell_hop_ns(false));
-    hop("descriptor bell", || bell_hop_ns(true));
-    hop("bare eventfd", eventfd_hop_ns);
+    all.push(hop("one-way hop, both spin", spinning_hop_ns));
+    all.push(hop("one-way hop, futex bell", || bell_hop_ns(false)));
+    all.push(hop("one-way hop, descriptor bell", || bell_hop_ns(true)));
+    all.push(hop("one-way hop, bare eventfd", eventfd_hop_ns));
+    all
 }
 
 /// Processor time of one thread that does both sides, so that other load does not count.
-fn cost(name: &str, count: u32, work: impl Fn(u32)) {
+fn cost(what: &str, work: impl Fn(u32)) -> RingFigure {
     let now = || {
         let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
         time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
     };
     let runs = runs(|| {
         let start = now();
-        work(count);
-        (now() - start) / f64::from(count)
+        work(MESSAGES);
+        (now() - start) / f64::from(MESSAGES)
     });
-    println!("{name}: {:.1} ns of one processor (best {:.1})", runs[RUNS / 2], runs[0]);
+    let unit = "ns of one processor";
+    RingFigure { what: what.to_owned(), unit, median: runs[RUNS / 2], best: runs[0] }
 }
 
 fn spsc_cost(count: u32) {
@@ -94,14 +143,16 @@ fn runs(mut measure: impl FnMut() -> f64) -> Vec<f64> {
     results
 }
 
-fn rate(name: &str, measure: impl FnMut() -> f64) {
+fn rate(what: &str, measure: impl FnMut() -> f64) -> RingFigure {
     let runs = runs(measure);
-    println!("{name}: {:.1} M/s (best {:.1})", runs[RUNS / 2], runs[RUNS - 1]);
+    let (median, best) = (runs[RUNS / 2], runs[RUNS - 1]);
+    RingFigure { what: what.to_owned(), unit: "million a second", median, best }
 }
 
-fn hop(name: &str, measure: impl FnMut() -> f64) {
+/// A hop's median in each run.
+fn hop(what: &str, measure: impl FnMut() -> f64) -> RingFigure {
     let runs = runs(measure);
-    println!("one-way hop, {name}: p50 {:.0} ns (best run {:.0})", runs[RUNS / 2], runs[0]);
+    RingFigure { what: what.to_owned(), unit: "ns", median: runs[RUNS / 2], best: runs[0] }
 }
 
 /// Pins the calling thread; without that many processors it goes on unpinned.
