@@ -11,6 +11,9 @@ use crate::membership::Memberships;
 use crate::patience::Patience;
 use crate::receive::Inbox;
 
+/// The default of [`Options::look_for`]: a wake-up of the engine and of ourselves.
+const LOOK_FOR: Duration = Duration::from_micros(50);
+
 /// What to ask for when connecting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -22,6 +25,9 @@ pub struct Options {
     pub connect_timeout: Duration,
     /// How long [`Client::join`] waits for the first view.
     pub join_timeout: Duration,
+    /// How long [`Client::recv`] looks for something new before it sleeps, after something was received or
+    /// published, while nobody else wants the core. Zero: it sleeps at once.
+    pub look_for: Duration,
     /// Most bytes of large messages under construction, of all senders together.
     pub assembly_bytes_max: usize,
 }
@@ -33,6 +39,7 @@ impl Default for Options {
             private_bytes: 0,
             connect_timeout: Duration::from_secs(5),
             join_timeout: Duration::from_secs(30),
+            look_for: LOOK_FOR,
             assembly_bytes_max: 256 << 20,
         }
     }

@@ -7,11 +7,8 @@
 
 use std::time::{Duration, Instant};
 
-/// Looks before the clock is asked.
-const LOOKS: u32 = 16;
-
-/// How long to look before sleeping: a wake-up of the engine and of ourselves.
-const LOOK_FOR: Duration = Duration::from_micros(50);
+/// Looks before the core is offered to others.
+const LOOKS: u32 = 4;
 
 /// A yield that nobody took takes well under a microsecond.
 const SHARED: Duration = Duration::from_micros(5);
@@ -37,24 +34,21 @@ impl Patience {
     }
 
     /// There was nothing. True: look again. False: sleep.
-    pub(crate) fn look_again(&mut self) -> bool {
-        self.looks = self.looks.saturating_add(1);
-        if self.looks <= LOOKS {
-            std::hint::spin_loop();
-            return true;
-        }
-        let now = Instant::now();
-        let again = self.may_look(now);
+    pub(crate) fn look_again(&mut self, now: Instant, look_for: Duration) -> bool {
+        let again = self.may_look(now, look_for);
         if again {
-            std::thread::yield_now();
-            self.yielded(now, now.elapsed());
+            self.looks += 1;
+            if self.looks > LOOKS {
+                std::thread::yield_now();
+                self.yielded(now, now.elapsed());
+            }
         }
         again
     }
 
-    fn may_look(&mut self, now: Instant) -> bool {
+    fn may_look(&mut self, now: Instant, look_for: Duration) -> bool {
         let since = *self.since.get_or_insert(now);
-        now.duration_since(since) < LOOK_FOR && self.shared_until.is_none_or(|until| now >= until)
+        now.duration_since(since) < look_for && self.shared_until.is_none_or(|until| now >= until)
     }
 
     fn yielded(&mut self, at: Instant, took: Duration) {
@@ -71,15 +65,18 @@ mod tests {
     #[test]
     fn looks_for_its_time_after_everything_found_and_not_on_a_shared_core() {
         let (mut patience, start) = (Patience::default(), Instant::now());
-        assert!(patience.may_look(start) && patience.may_look(start + LOOK_FOR / 2));
-        assert!(!patience.may_look(start + LOOK_FOR));
+        let look_for = Duration::from_micros(50);
+        assert!(
+            patience.may_look(start, look_for) && patience.may_look(start + look_for / 2, look_for)
+        );
+        assert!(!patience.may_look(start + look_for, look_for));
         patience.found();
-        let later = start + 2 * LOOK_FOR;
-        assert!(patience.may_look(later));
+        let later = start + 2 * look_for;
+        assert!(patience.may_look(later, look_for));
         patience.yielded(later, SHARED + Duration::from_nanos(1));
         patience.found();
-        assert!(!patience.may_look(later + SHARED));
+        assert!(!patience.may_look(later + SHARED, look_for));
         patience.found();
-        assert!(patience.may_look(later + 2 * SHARED + SHARED_FOR));
+        assert!(patience.may_look(later + 2 * SHARED + SHARED_FOR, look_for));
     }
 }

@@ -108,10 +108,12 @@ impl Client {
             if let Some(ready) = self.advance() {
                 break ready;
             }
-            if self.patience.look_again() {
+            let now = Instant::now();
+            let left = deadline.map(|at| at.saturating_duration_since(now));
+            let is_over = left.is_some_and(|left| left.is_zero());
+            if !is_over && self.patience.look_again(now, self.options.look_for) {
                 continue;
             }
-            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
             if left.is_some_and(|left| left.is_zero()) {
                 return None;
             }
