@@ -14,16 +14,16 @@ use crate::server::Broken;
 /// One producer, all readers.
 pub(crate) struct DeliveryRing {
     producer: Producer,
-    /// Items from `tail` to the head. Our own copy: the ring itself is for readers.
+    /// What the items from `tail` to the head keep alive.
     items: VecDeque<Kept>,
     tail: u64,
     /// Bytes of all bodies ever pushed.
     bytes: u64,
 }
 
-/// An item that some reader may still need.
+/// What belongs to an item that some reader may still need; the item itself is in the ring, to which nobody else can
+/// write. Small, because every message walks through all of the queue's memory.
 struct Kept {
-    item: Descriptor,
     frame: Option<Frame>,
     /// `DeliveryRing::bytes` before it.
     before: u64,
@@ -67,7 +67,7 @@ impl DeliveryRing {
         if pushed {
             let before = self.bytes;
             self.bytes += frame.as_ref().map_or(0, |frame| frame.len() as u64);
-            self.items.push_back(Kept { item, frame, before });
+            self.items.push_back(Kept { frame, before });
         }
         pushed
     }
@@ -81,7 +81,8 @@ impl DeliveryRing {
     pub(crate) fn get(&self, position: u64) -> Option<(Descriptor, Option<Frame>)> {
         let at = position.checked_sub(self.tail)?;
         let kept = self.items.get(usize::try_from(at).ok()?)?;
-        Some((kept.item, kept.frame.clone()))
+        let item = zerocopy::transmute!(self.producer.get(position)?);
+        Some((item, kept.frame.clone()))
     }
 
     /// Drops the frames that no reader of the ring needs.

@@ -104,6 +104,12 @@ impl Producer {
         Ok(index)
     }
 
+    /// A descriptor pushed before, or nothing if its slot holds another one by now. Only this side writes the ring, so
+    /// it is what was pushed.
+    pub fn get(&self, index: u64) -> Option<Descriptor> {
+        (index < self.next).then(|| self.memory.read(index)).flatten()
+    }
+
     /// Shows everything pushed so far to the readers. Returns whether there was anything new.
     pub fn publish(&mut self) -> bool {
         if self.published == self.next {
