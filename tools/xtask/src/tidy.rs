@@ -104,6 +104,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "synchrotron-fuzz",
         &["frame", "wire", "totem", "groups", "link", "node", "schema", "ring", "session"],
     ),
+    ("synchrotron-tools", &["services", "session"]),
     ("xtask", &[]),
 ];
 

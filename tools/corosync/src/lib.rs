@@ -1,0 +1,74 @@
+//! Corosync's command-line tools: the same names, options, exit codes and layouts, since programs parse what
+//! they print. They ask the engine through `services`.
+//!
+//! Each tool is a function of its arguments and a [`Seat`]: where it prints, and how it reaches an engine. Tests
+//! give it an engine of their own.
+#![forbid(unsafe_code)]
+
+mod blackbox;
+mod cfgtool;
+mod cmapctl;
+mod cpgtool;
+mod engine;
+mod errors;
+mod keygen;
+mod nodes;
+mod notifyd;
+mod options;
+mod quorumtool;
+mod seat;
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+pub use engine::{Ask, Event};
+pub use seat::{Seat, Terminal};
+
+/// The tools.
+pub const NAMES: [&str; 7] = [
+    "corosync-blackbox",
+    "corosync-cfgtool",
+    "corosync-cmapctl",
+    "corosync-cpgtool",
+    "corosync-keygen",
+    "corosync-notifyd",
+    "corosync-quorumtool",
+];
+
+/// The version of Corosync whose tools these behave like.
+pub(crate) const LIKE_VERSION: &str = "3.1.7";
+
+/// Exit code of success.
+pub(crate) const SUCCESS: u8 = 0;
+
+/// Exit code of everything else, unless a tool says otherwise.
+pub(crate) const FAILURE: u8 = 1;
+
+/// The tool that a program's path names.
+pub fn name_of(path: &OsStr) -> Option<&'static str> {
+    let name = Path::new(path).file_name()?;
+    NAMES.into_iter().find(|known| OsStr::new(known) == name)
+}
+
+/// Runs a tool with its arguments; the exit code.
+pub fn run(name: &str, args: &[OsString], seat: &mut dyn Seat) -> u8 {
+    let result = match name {
+        "corosync-blackbox" => blackbox::run(seat),
+        "corosync-cfgtool" => cfgtool::run(args, seat),
+        "corosync-cmapctl" => cmapctl::run(args, seat),
+        "corosync-cpgtool" => cpgtool::run(args, seat),
+        "corosync-keygen" => keygen::run(args, seat),
+        "corosync-notifyd" => notifyd::run(args, seat),
+        "corosync-quorumtool" => quorumtool::run(args, seat),
+        _ => return FAILURE,
+    };
+    match result {
+        Ok(code) => code,
+        Err(seat::Stop(text)) => {
+            if !text.is_empty() {
+                seat.complain(&text);
+            }
+            FAILURE
+        }
+    }
+}
