@@ -71,10 +71,7 @@ enum Action {
 pub(crate) fn run(args: &[OsString], seat: &mut dyn Seat) -> Try<u8> {
     let tool = "corosync-quorumtool";
     let read = options::read(tool, args, "VHaslpmfe:v:hin:o:", &[]);
-    let options = read.map_err(|stop| {
-        seat.print(HELP);
-        stop
-    })?;
+    let options = read.inspect_err(|_| seat.print(HELP))?;
     let (mut action, mut style, mut node) = (Action::Status, Style::default(), None);
     for (letter, value) in options.letters {
         match letter {
