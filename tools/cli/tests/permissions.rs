@@ -164,10 +164,6 @@ impl TinyDisk {
         let mut file = std::fs::File::create(self.0.join("ballast")).unwrap();
         while std::io::Write::write_all(&mut file, &[0; 512]).is_ok() {}
     }
-
-    fn empty(&self) {
-        std::fs::remove_file(self.0.join("ballast")).unwrap();
-    }
 }
 
 impl Drop for TinyDisk {
@@ -194,7 +190,7 @@ fn a_disk_too_small_for_the_recorder_is_told_and_the_engine_runs() {
 }
 
 #[test]
-fn a_disk_that_fills_later_does_not_stop_an_engine() {
+fn a_disk_that_fills_later_does_not_matter() {
     let _machine = common::machine();
     let spec = common::on_loopback(2, 33_350);
     let mut cluster = Cluster::prepare(spec).unwrap();
@@ -203,37 +199,34 @@ fn a_disk_that_fills_later_does_not_stop_an_engine() {
     cluster.start_all().unwrap();
     (0..2).for_each(|node| wait_for_ring(&cluster.socket(node), 2));
     disk.fill();
-    // Every change of the ring takes a number; those stored ahead run out while the other comes and goes. Then
-    // no ring may be formed until a number is durable, but the engine stays and answers.
+    // Every change of the ring takes a number. While the other node comes and goes those stored ahead run out
+    // twice, so both places of the file are written over with the disk full.
     let ring = |cluster: &Cluster| status(&cluster.socket(0))["ring"].clone();
     let number = |ring: &serde_json::Value, key: &str| ring[key].as_u64().unwrap();
     let before = number(&ring(&cluster), "persisted");
-    let not_stored = |cluster: &Cluster| log(cluster, 0).contains("state not stored");
-    let deadline = Instant::now() + PATIENCE;
-    while !not_stored(&cluster) {
-        assert!(Instant::now() < deadline, "no number was needed: {}", log(&cluster, 0));
+    let stored_twice = |cluster: &Cluster| number(&ring(cluster), "persisted") > before + 64;
+    let deadline = Instant::now() + 2 * PATIENCE;
+    while !stored_twice(&cluster) {
+        assert!(Instant::now() < deadline, "not stored: {}", log(&cluster, 0));
         for is_there in [false, true] {
             match is_there {
                 true => cluster.start(1).unwrap(),
                 false => cluster.engine(1).unwrap().kill().unwrap(),
             }
             let members = 1 + usize::from(is_there);
-            let is_formed = |ring: serde_json::Value| {
+            let is_formed = || {
+                let ring = ring(&cluster);
                 ring["members"].as_array().unwrap().len() == members
                     && ring["state"] == "operational"
             };
-            wait_until(PATIENCE, || not_stored(&cluster) || is_formed(ring(&cluster)));
+            assert!(wait_until(PATIENCE, is_formed), "no ring: {}", log(&cluster, 0));
         }
     }
-    assert_says(&log(&cluster, 0), &["No space left", state.to_str().unwrap()]);
-    assert!(cluster.engine(0).unwrap().is_running());
-    let now = ring(&cluster);
-    assert_eq!(number(&now, "persisted"), before, "nothing can have been stored");
-    assert!(number(&now, "seq") <= before, "a ring has a number that is not durable: {now}");
-    disk.empty();
-    let stored = || number(&ring(&cluster), "persisted") > before;
-    assert!(wait_until(PATIENCE, stored), "not stored once there is room: {}", log(&cluster, 0));
-    let said = || log(&cluster, 0).contains("state stored again");
-    assert!(wait_until(PATIENCE, said), "{}", log(&cluster, 0));
+    assert!(!log(&cluster, 0).contains("state not stored"), "{}", log(&cluster, 0));
+    // A node that starts on a full disk gets in like any other.
+    cluster.engine(0).unwrap().kill().unwrap();
+    disk.fill();
+    cluster.start(0).unwrap();
     (0..2).for_each(|node| wait_for_ring(&cluster.socket(node), 2));
+    assert!(!log(&cluster, 0).contains("stored ring number damaged"), "{}", log(&cluster, 0));
 }
