@@ -204,7 +204,7 @@ fn a_disk_that_fills_later_does_not_matter() {
     let ring = |cluster: &Cluster| status(&cluster.socket(0))["ring"].clone();
     let number = |ring: &serde_json::Value, key: &str| ring[key].as_u64().unwrap();
     let before = number(&ring(&cluster), "persisted");
-    let stored_twice = |cluster: &Cluster| number(&ring(cluster), "persisted") > before + 64;
+    let stored_twice = |cluster: &Cluster| number(&ring(cluster), "persisted") > before + 256;
     let deadline = Instant::now() + 2 * PATIENCE;
     while !stored_twice(&cluster) {
         assert!(Instant::now() < deadline, "not stored: {}", log(&cluster, 0));
