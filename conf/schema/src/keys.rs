@@ -14,6 +14,28 @@ pub enum Presence {
     Default(&'static str),
 }
 
+/// When a new value counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// At once, with a reload.
+    AtRunTime,
+    /// At the next start of the engine; a reload says so and takes the rest over.
+    AtRestart,
+    /// All nodes must agree on it and none can change it while it runs: a reload is refused.
+    WithAllStopped,
+}
+
+impl Change {
+    /// For the reference.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::AtRunTime => "reload",
+            Self::AtRestart => "restart",
+            Self::WithAllStopped => "all stopped",
+        }
+    }
+}
+
 /// One key.
 #[derive(Clone, Copy, Debug)]
 pub struct Key {
@@ -27,8 +49,20 @@ pub struct Key {
     pub words: &'static [&'static str],
     /// Whether it must be there.
     pub presence: Presence,
+    /// When a new value counts.
+    pub change: Change,
     /// What it does.
     pub doc: &'static str,
+}
+
+impl Key {
+    const fn at_run_time(self) -> Self {
+        Self { change: Change::AtRunTime, ..self }
+    }
+
+    const fn with_all_stopped(self) -> Self {
+        Self { change: Change::WithAllStopped, ..self }
+    }
 }
 
 /// A table of the file and what it is about.
@@ -73,7 +107,7 @@ const fn key(
     presence: Presence,
     doc: &'static str,
 ) -> Key {
-    Key { section, name, kind, words, presence, doc }
+    Key { section, name, kind, words, presence, change: Change::AtRestart, doc }
 }
 
 use Presence::{Default, Optional, Required};
@@ -82,39 +116,39 @@ use Presence::{Default, Optional, Required};
 #[rustfmt::skip]
 pub const KEYS: &[Key] = &[
     key("cluster", "name", Kind::Text { bytes_max: 64 }, &[], Required,
-        "Name of the cluster. Datagrams of other clusters are dropped."),
+        "Name of the cluster. Datagrams of other clusters are dropped.").with_all_stopped(),
     key("cluster", "config_version", Kind::Integer { min: 0, max: i64::MAX as u64 }, &[], Default("1"),
-        "Version of the node list. A node with an older one is refused by those with a newer one."),
+        "Version of the node list. A node with an older one is refused by those with a newer one.").at_run_time(),
 
     key("node", "id", Kind::Integer { min: 1, max: u32::MAX as u64 }, &["auto"], Required,
         "Which entry of the node list this machine is. `auto`: the one with an address of this machine; where that \
-         is not exactly one, the one with this machine's name."),
+         is not exactly one, the one with this machine's name.").with_all_stopped(),
 
     key("nodes", "id", Kind::Integer { min: 1, max: u32::MAX as u64 }, &[], Required,
-        "The node's number, unique in the cluster."),
+        "The node's number, unique in the cluster.").at_run_time(),
     key("nodes", "name", Kind::Text { bytes_max: 255 }, &[], Optional,
-        "The node's name in logs and status; without it `node-ID`."),
+        "The node's name in logs and status; without it `node-ID`.").at_run_time(),
     key("nodes", "address", Kind::Address, &[], Required,
-        "Where the node receives data: IP address and UDP port."),
+        "Where the node receives data: IP address and UDP port.").at_run_time(),
     key("nodes", "token_address", Kind::Address, &[], Optional,
-        "Where the node receives the token; without it the port after `address`."),
+        "Where the node receives the token; without it the port after `address`.").at_run_time(),
     key("nodes", "votes", Kind::Integer { min: 0, max: VOTES_MAX }, &[], Default("1"),
-        "The node's votes, if votes are counted (`quorum.provider`)."),
+        "The node's votes, if votes are counted (`quorum.provider`).").with_all_stopped(),
     key("nodes", "links", Kind::Addresses { items_max: LINKS_MAX - 1 }, &[], Default("[]"),
         "Where the node receives data on links 1, 2, ...; `address` is link 0. The token goes to the port after each. \
-         Every node has the same number of links."),
+         Every node has the same number of links.").with_all_stopped(),
 
     key("transport", "kind", Kind::Choice(&["udp"]), &[], Default("\"udp\""),
-        "The driver: `udp` is UDP over io_uring."),
+        "The driver: `udp` is UDP over io_uring.").with_all_stopped(),
     key("transport", "multicast", Kind::Address, &["auto", "off"], Default("\"auto\""),
         "Group and port that data is multicast to. `auto` derives a group in 239.192.0.0/14 (IPv4) or ff08::/16 \
          (IPv6) from the cluster's name and takes the port below the lowest of the node list; `off` \
-         sends to each node by itself."),
+         sends to each node by itself.").with_all_stopped(),
     key("transport", "multicast_ttl", Kind::Integer { min: 1, max: 255 }, &[], Default("1"),
         "Routers a multicast may pass, plus one."),
     key("transport", "mtu", Kind::Size { min: MTU_BYTES_MIN, max: 65535 }, &["auto"], Default("\"auto\""),
         "Bytes of the largest IP packet on every path between nodes; the same on all nodes. `auto` is 1500, or what \
-         the paths have where that is less. Packets are never fragmented by IP."),
+         the paths have where that is less. Packets are never fragmented by IP.").with_all_stopped(),
     key("transport", "receive_buffer", Kind::Size { min: 64 * KIB, max: GIB }, &[], Default("\"8MiB\""),
         "Bytes asked for each socket's receive buffer. The engine warns when the kernel gives less."),
     key("transport", "send_buffer", Kind::Size { min: 64 * KIB, max: GIB }, &[], Default("\"4MiB\""),
@@ -126,68 +160,68 @@ pub const KEYS: &[Key] = &[
 
     key("security", "encryption", Kind::Choice(&["auto", "aes-256-gcm", "off"]), &[], Default("\"auto\""),
         "`auto` is `aes-256-gcm`, except where every address is a loopback address. `off` leaves a checksum only: \
-         anyone who reaches the ports can then send messages."),
+         anyone who reaches the ports can then send messages.").with_all_stopped(),
     key("security", "key_file", Kind::Path, &[], Optional,
-        "The file with the cluster key; readable by the engine's user only."),
+        "The file with the cluster key; readable by the engine's user only.").at_run_time(),
     key("security", "key_format", Kind::Choice(&["hex", "corosync"]), &[], Default("\"hex\""),
         "What is in `key_file`: `hex`: 64 hexadecimal digits, as `synchrotron keygen` writes them; `corosync`: 128 to \
-         4096 bytes, as `corosync-keygen` writes them, from which the cluster key is derived (HKDF-SHA-256)."),
+         4096 bytes, as `corosync-keygen` writes them, from which the cluster key is derived (HKDF-SHA-256).").at_run_time(),
     key("security", "key", Kind::Text { bytes_max: 4096 }, &[], Optional,
         "128 to 4096 bytes from which the cluster key is derived, instead of `key_file`; better to keep them in a \
-         file that others cannot read."),
+         file that others cannot read.").at_run_time(),
     key("security", "provider", Kind::Choice(&["auto", "aes-gcm", "aws-lc"]), &[], Default("\"auto\""),
         "Whose AES-256-GCM: `aws-lc` (faster, if built in) or `aes-gcm` (pure Rust). `auto` takes the fastest."),
 
     key("totem", "token_timeout", Kind::Duration { min_ns: MS, max_ns: 3600 * S }, &["auto"], Default("\"auto\""),
         "Time without a sign of progress after which the ring is formed anew. `auto` derives it from the \
-         measured rotation."),
+         measured rotation.").at_run_time(),
     key("totem", "token_timeout_min", Kind::Duration { min_ns: MS, max_ns: 3600 * S }, &[], Default("\"30ms\""),
-        "Lower bound of `auto`."),
+        "Lower bound of `auto`.").at_run_time(),
     key("totem", "token_timeout_max", Kind::Duration { min_ns: MS, max_ns: 3600 * S }, &[], Default("\"1s\""),
-        "Upper bound of `auto`, and its value until enough rotations were seen."),
+        "Upper bound of `auto`, and its value until enough rotations were seen.").at_run_time(),
     key("totem", "consensus_timeout", Kind::Duration { min_ns: MS, max_ns: 3600 * S }, &["auto"], Default("\"auto\""),
         "How long nodes that form a ring wait for those that do not answer. `auto` derives it from the token timeout."),
 
     key("quorum", "provider", Kind::Choice(&["none", "votequorum"]), &[], Default("\"none\""),
         "Whether votes are counted: with `none` every part of the cluster may act, with `votequorum` only one that \
-         has more than half of the votes. The keys below are those of votequorum."),
+         has more than half of the votes. The keys below are those of votequorum.").with_all_stopped(),
     key("quorum", "expected_votes", Kind::Integer { min: 1, max: u32::MAX as u64 / 2 }, &[], Optional,
-        "Votes of the whole cluster; without it those of the node list together."),
+        "Votes of the whole cluster; without it those of the node list together.").with_all_stopped(),
     key("quorum", "two_node", Kind::Bool, &[], Default("false"),
         "Two nodes, each of which goes on alone when the other is gone. Both do when the path between them breaks: \
-         only fencing makes it safe."),
+         only fencing makes it safe.").with_all_stopped(),
     key("quorum", "wait_for_all", Kind::Bool, &[], Optional,
         "No quorum after a start, or after it was lost, until all nodes are here at once or one is met that has it. \
-         Without it: as `two_node`."),
+         Without it: as `two_node`.").with_all_stopped(),
     key("quorum", "last_man_standing", Kind::Bool, &[], Default("false"),
         "Some time after nodes are gone, those that are left and have a quorum expect only each other. All votes must \
-         be 1. Safe only with `wait_for_all`."),
+         be 1. Safe only with `wait_for_all`.").with_all_stopped(),
     key("quorum", "last_man_standing_window", Kind::Duration { min_ns: 0, max_ns: 3600 * S }, &[],
-        Default("\"10s\""), "That time."),
+        Default("\"10s\""), "That time.").with_all_stopped(),
     key("quorum", "auto_tie_breaker", Kind::Ids, &["off", "lowest", "highest"], Default("\"off\""),
         "Which half of an even split goes on: the one with the lowest or highest node id, or with the first \
-         of a list of node ids. When the votes are odd it needs `wait_for_all`."),
+         of a list of node ids. When the votes are odd it needs `wait_for_all`.").with_all_stopped(),
     key("quorum", "allow_downscale", Kind::Bool, &[], Default("false"),
-        "Nodes that leave in order lower the votes expected, down to what the configuration says."),
+        "Nodes that leave in order lower the votes expected, down to what the configuration says.").with_all_stopped(),
     key("quorum", "expected_votes_tracking", Kind::Bool, &[], Default("false"),
-        "Expect the most votes that were ever expected; kept in the state directory."),
+        "Expect the most votes that were ever expected; kept in the state directory.").with_all_stopped(),
     key("quorum", "device", Kind::Text { bytes_max: 64 }, &[], Optional,
         "The model of a quorum device (`net` for corosync-qdevice), a program that registers with the engine and \
-         votes; without it one that registers has none."),
+         votes; without it one that registers has none.").with_all_stopped(),
     key("quorum", "device_votes", Kind::Integer { min: 0, max: VOTES_MAX }, &[], Optional,
-        "Its votes; without it one less than the nodes have together."),
+        "Its votes; without it one less than the nodes have together.").with_all_stopped(),
     key("quorum", "device_timeout", Kind::Duration { min_ns: MS, max_ns: 3600 * S }, &[], Default("\"10s\""),
-        "It counts as gone when it has not polled for so long."),
+        "It counts as gone when it has not polled for so long.").with_all_stopped(),
     key("quorum", "device_sync_timeout", Kind::Duration { min_ns: MS, max_ns: 3600 * S }, &[],
-        Default("\"30s\""), "How long a new ring waits for it to poll."),
+        Default("\"30s\""), "How long a new ring waits for it to poll.").with_all_stopped(),
     key("quorum", "device_master_wins", Kind::Bool, &[], Default("false"),
-        "The device asks that the partition with its votes wins. Read by the device."),
+        "The device asks that the partition with its votes wins. Read by the device.").with_all_stopped(),
 
     key("engine", "idle", Kind::Choice(&["busy", "adaptive", "park"]), &[], Default("\"adaptive\""),
         "What the hot thread does with nothing to do: `busy` spins for ever (give it a core of its own), `adaptive` \
-         spins for `spin` and then sleeps, `park` sleeps at once."),
+         spins for `spin` and then sleeps, `park` sleeps at once.").at_run_time(),
     key("engine", "spin", Kind::Duration { min_ns: 0, max_ns: S }, &[], Default("\"50us\""),
-        "How long `adaptive` spins."),
+        "How long `adaptive` spins.").at_run_time(),
     key("engine", "cpu", Kind::Integer { min: 0, max: 4095 }, &["none"], Default("\"none\""),
         "Core the hot thread is pinned to."),
     key("engine", "priority", Kind::Choice(&["auto", "high", "normal"]), &[], Default("\"auto\""),
@@ -216,33 +250,33 @@ pub const KEYS: &[Key] = &[
     key("ipc", "delivery_slots", Kind::Integer { min: 64, max: 1 << 20 }, &[], Default("4096"),
         "Descriptors in the delivery ring all programs read; a power of two. One names a run of messages."),
     key("ipc", "lag_slots", Kind::Integer { min: 16, max: 1 << 20 }, &[], Default("3072"),
-        "Descriptors a slow reader may lag behind before its backlog is copied to memory of its own."),
+        "Descriptors a slow reader may lag behind before its backlog is copied to memory of its own.").at_run_time(),
     key("ipc", "lease", Kind::Duration { min_ns: MS, max_ns: 60 * S }, &[], Default("\"100ms\""),
-        "How long a lagging reader may hold message memory while the engine is short of it."),
+        "How long a lagging reader may hold message memory while the engine is short of it.").at_run_time(),
     key("ipc", "spill_bytes", Kind::Size { min: 64 * KIB, max: 16 * GIB }, &[], Default("\"16MiB\""),
-        "Most bytes of backlog kept for one slow reader; past it the program is evicted."),
+        "Most bytes of backlog kept for one slow reader; past it the program is evicted.").at_run_time(),
     key("ipc", "spill_bytes_total", Kind::Size { min: 64 * KIB, max: 64 * GIB }, &[], Default("\"256MiB\""),
-        "Most bytes of backlog kept for all slow readers together."),
+        "Most bytes of backlog kept for all slow readers together.").at_run_time(),
     key("ipc", "allow_uids", Kind::Ids, &[], Default("[]"),
-        "Users who may connect, beside root and the engine's own."),
+        "Users who may connect, beside root and the engine's own.").at_run_time(),
     key("ipc", "allow_gids", Kind::Ids, &[], Default("[]"),
-        "Groups whose users (by primary group) may connect."),
+        "Groups whose users (by primary group) may connect.").at_run_time(),
     key("ipc", "private_uids", Kind::Ids, &[], Default("[]"),
-        "Users of another trust domain: they get copies of their messages instead of the shared region."),
+        "Users of another trust domain: they get copies of their messages instead of the shared region.").at_run_time(),
     key("ipc", "private_gids", Kind::Ids, &[], Default("[]"),
-        "The same for groups."),
+        "The same for groups.").at_run_time(),
 
     key("limits", "message_bytes_max", Kind::Size { min: KIB, max: GIB }, &[], Default("\"1MiB\""),
-        "Largest message; the same on every node."),
+        "Largest message; the same on every node.").with_all_stopped(),
     key("limits", "memberships_max", Kind::Integer { min: 1, max: 1 << 20 }, &[], Default("65536"),
-        "Most memberships (program and group) of this node's programs."),
+        "Most memberships (program and group) of this node's programs.").at_run_time(),
 
     key("log", "level", Kind::Choice(&["error", "warn", "info", "debug"]), &[], Default("\"info\""),
-        "Least important lines that are written."),
+        "Least important lines that are written.").at_run_time(),
     key("log", "format", Kind::Choice(&["text", "json"]), &[], Default("\"text\""),
-        "One line per event: readable, or one JSON object."),
+        "One line per event: readable, or one JSON object.").at_run_time(),
     key("log", "file", Kind::Path, &["stderr"], Default("\"stderr\""),
-        "Where lines go. A file is opened anew on SIGHUP."),
+        "Where lines go. A file is opened anew on SIGHUP.").at_run_time(),
 
     key("recorder", "file", Kind::Path, &["auto", "off"], Default("\"auto\""),
         "The recorder's file; `auto` is `blackbox` in `engine.state_dir`."),

@@ -26,6 +26,7 @@ mod problem;
 mod quorum;
 mod reader;
 mod reference;
+mod reload;
 mod write;
 
 pub use host::{Host, System};
@@ -39,6 +40,7 @@ pub use model::{
 pub use problem::{Problem, Problems};
 pub use quorum::{Device, Quorum, TieBreaker};
 pub use reference::reference;
+pub use reload::Differences;
 
 /// Most nodes a cluster may have: what membership messages have room for (`wire::NODES_MAX`; the daemon
 /// does not compile if they differ).

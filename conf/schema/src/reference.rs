@@ -17,14 +17,17 @@ pub fn reference() -> String {
          Unknown\n\
          keys are errors. `synchrotrond --config FILE --check` lists everything that is wrong, each with file,\n\
          line, column, key, value and what would be accepted, and exits with code 78. A cluster has at most\n\
-         {NODES_MAX} nodes. Examples: `conf/examples`.\n"
+         {NODES_MAX} nodes. Examples: `conf/examples`.\n\n\
+         The column *takes effect* says how a new value comes to count. `reload`: with `synchrotron reload`, on all\n\
+         nodes at once. `restart`: when the engine starts anew; a reload names the key and takes over the rest.\n\
+         `all stopped`: nodes must agree on it, so a reload that would change it is refused.\n"
     );
     for (section, about) in SECTIONS {
         let header =
             if section == "nodes" { "[[nodes]]".to_owned() } else { format!("[{section}]") };
         _ = write!(text, "\n## `{header}`\n{about}\n");
         if KEYS.iter().any(|key| key.section == section) {
-            text.push_str("\n| key | accepted | default | meaning |\n|---|---|---|---|\n");
+            text.push_str("\n| key | accepted | default | takes effect | meaning |\n|---|---|---|---|---|\n");
         }
         for key in KEYS.iter().filter(|key| key.section == section) {
             let default = match key.presence {
@@ -32,7 +35,12 @@ pub fn reference() -> String {
                 Presence::Optional => "-".to_owned(),
                 Presence::Default(default) => format!("`{default}`"),
             };
-            _ = writeln!(text, "| `{}` | {} | {default} | {} |", key.name, key.accepted(), key.doc);
+            let (accepted, change) = (key.accepted(), key.change.text());
+            _ = writeln!(
+                text,
+                "| `{}` | {accepted} | {default} | {change} | {} |",
+                key.name, key.doc
+            );
         }
     }
     text

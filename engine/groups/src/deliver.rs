@@ -107,6 +107,7 @@ impl Groups {
                     self.depart(at, number, session, Cause::ProcessDown);
                 }
             }
+            Control::Cfg(message) if !in_barrier => self.deliver_cfg(origin, &message),
             _ => self.counters.peer_out_of_place += 1,
         }
     }

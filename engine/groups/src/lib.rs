@@ -14,6 +14,7 @@ extern crate alloc;
 
 mod api;
 mod barrier;
+pub mod cfg;
 mod config;
 mod deliver;
 mod local;

@@ -134,6 +134,14 @@ impl Sessions {
         Ok(())
     }
 
+    /// Writes the request that waits longest, which waits no longer then; `None` if there is none or
+    /// `buf` is too short.
+    pub(crate) fn write(&mut self, buf: &mut [u8]) -> Option<usize> {
+        let bytes = self.requests.front()?.write(buf)?;
+        self.requests.pop_front();
+        Some(bytes)
+    }
+
     /// The session's join was ordered: its request's number, if it is still open and waits for it.
     pub(crate) fn joined(&mut self, session: u32, name: &[u8]) -> Option<u32> {
         let entry = self.open.get_mut(&session)?;

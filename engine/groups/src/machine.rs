@@ -10,6 +10,7 @@ use wire::trace::Trace;
 use wire::{MemberId, NodeId, RingId};
 
 use crate::barrier::Barrier;
+use crate::cfg::Changes;
 use crate::local::Sessions;
 use crate::table::{Group, Table};
 use crate::{
@@ -38,6 +39,8 @@ pub struct Groups {
     pub(crate) boots: BTreeMap<NodeId, u64>,
     pub(crate) events: VecDeque<Event>,
     pub(crate) traces: VecDeque<Trace>,
+    /// Changes of the configuration.
+    pub(crate) changes: Changes,
     pub(crate) counters: Counters,
     /// Something to send came up since [`Groups::take_wake`] was asked.
     pub(crate) wake: bool,
@@ -66,6 +69,7 @@ impl Groups {
             boots: BTreeMap::new(),
             events: VecDeque::with_capacity(EVENTS_CAPACITY),
             traces: VecDeque::new(),
+            changes: Changes::default(),
             counters: Counters::default(),
             wake: false,
             control_offset: 0,
@@ -146,6 +150,7 @@ impl Groups {
                     // Nobody is known to have come along.
                     None => self.together = [self.config.me].into(),
                 }
+                self.changes.new_ring(self.config.me);
                 self.ring = Some(configuration.ring);
                 self.barrier = Some(Barrier::new(configuration.ring, members, now_ns));
                 self.wake = true;
@@ -184,7 +189,10 @@ impl Groups {
     pub fn has_control(&self) -> bool {
         match &self.barrier {
             Some(barrier) => barrier.must_send(),
-            None => self.ring.is_some() && !self.sessions.requests.is_empty(),
+            None => {
+                let waiting = !self.sessions.requests.is_empty() || self.changes.must_send();
+                self.ring.is_some() && waiting
+            }
         }
     }
 

@@ -57,15 +57,18 @@ impl<'a> GroupSource<'a> {
         while groups.has_control() {
             let Some(body) = packer.body() else { return false };
             let written = match &mut groups.barrier {
-                Some(barrier) => {
-                    barrier.write_part(body, &groups.table, groups.config.me, groups.config.boot)
-                }
-                None => groups.sessions.requests.front().and_then(|request| request.write(body)),
+                Some(barrier) => barrier
+                    .write_part(body, &groups.table, groups.config.me, groups.config.boot)
+                    .map(|bytes| (bytes, false)),
+                None => groups.sessions.write(body).map(|bytes| (bytes, false)),
             };
-            let Some(bytes) = written else { return false };
-            if groups.barrier.is_none() {
-                groups.sessions.requests.pop_front();
-            }
+            let written = match written {
+                None if groups.is_synced() && groups.sessions.requests.is_empty() => {
+                    groups.changes.write(body)
+                }
+                written => written,
+            };
+            let Some((bytes, safe)) = written else { return false };
             groups.counters.controls_sent += 1;
             packer.push(&RunHeader {
                 group: 0.into(),
@@ -73,7 +76,7 @@ impl<'a> GroupSource<'a> {
                 bytes: (bytes as u32).into(),
                 count: 1.into(),
                 kind: RunKind::Control.code(),
-                flags: 0,
+                flags: if safe { RUN_SAFE } else { 0 },
             });
         }
         true

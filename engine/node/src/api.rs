@@ -62,6 +62,8 @@ pub enum Input {
     },
     /// The clients have something to send.
     Submitted,
+    /// Something about the configuration of the cluster.
+    Change(groups::cfg::Request),
     /// [`crate::Node::next_timeout`] is reached.
     Timeout,
     /// Close every session, announce that this node leaves, and say [`Output::Left`] when done.
@@ -84,6 +86,9 @@ pub enum Output {
     },
     /// Something for local programs, in the total order.
     Event(groups::Event),
+    /// Something happened to a change of the configuration, in the total order. On
+    /// [`groups::cfg::Event::Committed`] call [`crate::Node::reconfigure`] before anything else.
+    Change(groups::cfg::Event),
     /// Store this number durably, then say [`Input::Persisted`].
     Persist {
         /// Highest ring sequence number that may be used once stored.

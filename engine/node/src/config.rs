@@ -65,24 +65,41 @@ pub enum ConfigError {
     },
 }
 
-impl Config<'_> {
-    /// The node list in ascending order.
-    pub(crate) fn checked_nodes(&self) -> Result<Vec<NodeId>, ConfigError> {
-        let mut nodes = self.nodes.clone();
-        nodes.sort_unstable();
-        nodes.dedup();
-        if nodes.first() == Some(&NodeId(0)) {
-            return Err(ConfigError::NodeIdZero);
-        }
-        if nodes.len() > NODES_MAX {
-            return Err(ConfigError::TooManyNodes(nodes.len()));
-        }
-        if nodes.binary_search(&self.me).is_err() {
-            return Err(ConfigError::NotInNodeList(self.me));
-        }
-        Ok(nodes)
-    }
+/// What a node may be given while it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reconfiguration {
+    /// The whole node list, this node and all members of its ring included, in any order.
+    pub nodes: Vec<NodeId>,
+    /// When a silent ring is declared lost.
+    pub token_timeout: TokenTimeout,
+    /// Version of the configuration; older ones are refused.
+    pub config_version: u64,
+    /// Hash of what must be equal on all nodes.
+    pub config_hash: u64,
+    /// Limits of local sessions.
+    pub limits: groups::Limits,
+}
 
+/// The node list in ascending order.
+pub(crate) fn checked_nodes(
+    mut nodes: Vec<NodeId>,
+    me: NodeId,
+) -> Result<Vec<NodeId>, ConfigError> {
+    nodes.sort_unstable();
+    nodes.dedup();
+    if nodes.first() == Some(&NodeId(0)) {
+        return Err(ConfigError::NodeIdZero);
+    }
+    if nodes.len() > NODES_MAX {
+        return Err(ConfigError::TooManyNodes(nodes.len()));
+    }
+    if nodes.binary_search(&me).is_err() {
+        return Err(ConfigError::NotInNodeList(me));
+    }
+    Ok(nodes)
+}
+
+impl Config<'_> {
     /// Payload bytes of a data frame: a frame fits a small slot, and sealed it fits one too.
     pub(crate) fn payload_bytes(
         &self,

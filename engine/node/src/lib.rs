@@ -20,7 +20,7 @@ mod node;
 mod status;
 
 pub use api::{Input, Output, Reason};
-pub use config::{Config, ConfigError};
+pub use config::{Config, ConfigError, Reconfiguration};
 pub use node::Node;
 pub use status::{Counters, NodeCounters, Status};
 #[cfg(feature = "mutations")]

@@ -11,7 +11,10 @@ use wire::run::{RECORD_HEADER_BYTES, RUN_HEADER_BYTES};
 use wire::{Kind, NodeId};
 
 use crate::burst::{Packer, slot};
-use crate::{Config, ConfigError, Counters, Input, NodeCounters, Output, Reason, Status};
+use crate::config::checked_nodes;
+use crate::{
+    Config, ConfigError, Counters, Input, NodeCounters, Output, Reason, Reconfiguration, Status,
+};
 
 /// A buffer in a large slot that fills less than this share of it (one in so many) is copied out of
 /// it: at 64 KiB that is 16 KiB, some 2 us of copying against the risk of running out of large
@@ -71,7 +74,7 @@ impl Node {
     /// # Errors
     /// When the configuration cannot work, see [`ConfigError`].
     pub fn new(config: Config<'_>, pool: Pool, now_ns: u64) -> Result<Self, ConfigError> {
-        let nodes = config.checked_nodes()?;
+        let nodes = checked_nodes(config.nodes.clone(), config.me)?;
         let link = Link::new(link::Config {
             me: config.me,
             peers: nodes.clone(),
@@ -134,6 +137,11 @@ impl Node {
             Input::Leave { session, request, group } => self.groups.leave(session, request, group),
             Input::Persisted { ring_seq } => self.totem.persisted(now_ns, ring_seq),
             Input::Submitted => self.totem.wake(now_ns, &mut self.groups.source(clients)),
+            Input::Change(request) => {
+                if !self.groups.change(request) {
+                    self.counters.changes_refused += 1;
+                }
+            }
             Input::Timeout => {
                 self.link.timeout(now_ns);
                 self.totem.timeout(now_ns, &mut self.groups.source(clients));
@@ -155,6 +163,9 @@ impl Node {
         }
         if let Some(event) = self.groups.poll_event() {
             return Some(Output::Event(event));
+        }
+        if let Some(event) = self.groups.poll_change() {
+            return Some(Output::Change(event));
         }
         self.groups.poll_trace().map(Output::Trace)
     }
@@ -228,6 +239,31 @@ impl Node {
     ) -> Result<(), link::RollError> {
         self.link.rotate_key(now_ns, key, epoch)?;
         self.collect(now_ns);
+        Ok(())
+    }
+
+    /// Takes over a new configuration, as [`groups::cfg::Event::Committed`] asks for. Then drain outputs.
+    ///
+    /// # Errors
+    /// See [`ConfigError`]; nothing has changed then.
+    pub fn reconfigure(
+        &mut self,
+        now_ns: u64,
+        reconfiguration: Reconfiguration,
+    ) -> Result<(), ConfigError> {
+        let Reconfiguration { nodes, token_timeout, config_version, config_hash, limits } =
+            reconfiguration;
+        let nodes = checked_nodes(nodes, self.me)?;
+        let change =
+            totem::Change { nodes: nodes.clone(), token_timeout, config_version, config_hash };
+        self.totem.change(now_ns, change).map_err(ConfigError::NotInNodeList)?;
+        if nodes != self.nodes {
+            self.link.set_peers(&nodes);
+            self.nodes = nodes;
+        }
+        self.groups.set_limits(limits);
+        self.collect(now_ns);
+        self.flush();
         Ok(())
     }
 

@@ -30,6 +30,8 @@ wire::counters! {
         pub bytes_sent: u64,
         /// Zeros among these that make the segments of a burst equal.
         pub padding_bytes_sent: u64,
+        /// Requests about the configuration that were dropped because too many waited.
+        pub changes_refused: u64,
         /// Frames that were not sent because no slot was free or they could not be sealed.
         pub frames_unsent: u64,
     }

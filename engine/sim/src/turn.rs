@@ -194,6 +194,8 @@ impl World {
                     self.send(host, life, to, lane, &bytes, segment_bytes);
                 }
                 Output::Event(event) => self.event(host, life, &event),
+                // Nobody in this world changes the configuration.
+                Output::Change(_) => {}
                 Output::Persist { ring_seq } => self.persist(host, life, ring_seq),
                 Output::Trace(trace) => {
                     self.tracer.trace(self.now_ns, self.hosts[host].id, &trace);

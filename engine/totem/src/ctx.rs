@@ -107,6 +107,21 @@ impl Ctx {
         us.saturating_mul(1000)
     }
 
+    /// Takes over other bounds. What this node asks for counts at once; with the next rotation the
+    /// members agree again.
+    pub(crate) fn set_token_timeout(&mut self, token_timeout: TokenTimeout) {
+        if self.token_timeout != token_timeout {
+            self.token_timeout = token_timeout;
+            self.timeout_ns = self.wanted_timeout_us().saturating_mul(1000);
+        }
+    }
+
+    /// Takes over another node list, which this node is in; gives the one before.
+    pub(crate) fn set_nodes(&mut self, nodes: Vec<NodeId>) -> Vec<NodeId> {
+        self.me_pos = nodes.binary_search(&self.me).unwrap_or(0);
+        core::mem::replace(&mut self.nodes, nodes)
+    }
+
     /// Takes over the ring's agreed timeout.
     pub(crate) fn set_timeout_us(&mut self, us: u32) {
         if us > 0 {

@@ -21,15 +21,15 @@ const GRACES_MAX: u32 = 3;
 /// Lateness below this is the scheduler's, not a pause.
 const PAUSE_MIN_NS: u64 = 5_000_000;
 
-struct Suspect {
-    pos: usize,
+pub(crate) struct Suspect {
+    pub(crate) pos: usize,
     pings: u8,
     at_ns: u64,
 }
 
 /// Who is suspected dead.
 pub(crate) struct Detector {
-    suspects: Vec<Suspect>,
+    pub(crate) suspects: Vec<Suspect>,
     /// When grace was last given for a pause, and how often in a row.
     grace_ns: u64,
     graces: u32,

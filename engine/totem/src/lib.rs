@@ -12,6 +12,7 @@ extern crate alloc;
 
 mod api;
 mod cause;
+mod change;
 mod clique;
 mod config;
 mod counters;
@@ -43,6 +44,7 @@ pub use api::{
     Configuration, ConfigurationKind, Delivered, Dest, Lane, Output, Payload, Source, TokenTimeout,
 };
 pub use cause::{Cause, Evidence};
+pub use change::Change;
 pub use config::{Config, PAYLOAD_BYTES_MIN, Tuning};
 pub use counters::Counters;
 pub use machine::Totem;

@@ -23,7 +23,7 @@ const SHUT_OUT_NS: u64 = 500_000_000;
 const SHUT_OUT_MAX_NS: u64 = 60_000_000_000;
 
 #[derive(Clone, Copy, Default)]
-struct Other {
+pub(crate) struct Other {
     refused_ns: Option<u64>,
     /// Left out although it could be heard, and not let in since: until then it is not even tried.
     shut_until_ns: Option<u64>,
@@ -34,10 +34,10 @@ struct Other {
 
 /// What is remembered of nodes outside the ring.
 pub(crate) struct Others {
-    nodes: Vec<Other>,
+    pub(crate) nodes: Vec<Other>,
     /// Who answered my last probe, and who answered since.
-    hear_me: NodeSet,
-    answering: NodeSet,
+    pub(crate) hear_me: NodeSet,
+    pub(crate) answering: NodeSet,
     strangers_ns: Option<u64>,
 }
 

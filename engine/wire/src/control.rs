@@ -4,19 +4,25 @@
 //! A run carries one message: a [`ControlHeader`], `bytes` bytes of content, zero padding to a
 //! multiple of 8. `Join`, `Leave` and `ProcessDown` say what a session of the frame's origin does;
 //! `State` is one piece of what a node has to say at a sync barrier: its boot number and the
-//! sessions it has in each group.
+//! sessions it has in each group. `Cfg` is about the configuration, see [`crate::cfg`].
 
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+use crate::cfg::{CFG_BYTES_MAX, Cfg};
 use crate::run::ALIGN;
 use crate::{NodeId, RingId, WireError};
 
 /// Most bytes of a group's name. Corosync's `CPG_MAX_NAME_LENGTH`.
 pub const NAME_BYTES_MAX: usize = 128;
 
-/// Bytes that hold any one message: a state with one entry of the longest name and one session.
-pub const CONTROL_BYTES_MIN: usize = (CONTROL_HEADER_BYTES
+/// Bytes that hold any one message: the longest is about the configuration.
+pub const CONTROL_BYTES_MIN: usize =
+    (CONTROL_HEADER_BYTES + CFG_BYTES_MAX).next_multiple_of(ALIGN);
+const _: () = assert!(STATE_BYTES_MIN <= CONTROL_BYTES_MIN);
+
+/// Bytes that hold a state with one entry of the longest name and one session.
+const STATE_BYTES_MIN: usize = (CONTROL_HEADER_BYTES
     + size_of::<StateHeader>()
     + size_of::<EntryHeader>()
     + NAME_BYTES_MAX
@@ -27,7 +33,7 @@ pub const CONTROL_BYTES_MIN: usize = (CONTROL_HEADER_BYTES
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub struct ControlHeader {
-    /// 1 join, 2 leave, 3 process down, 4 state.
+    /// 1 join, 2 leave, 3 process down, 4 state, 6 configuration.
     pub kind: u8,
     /// Bit 0, in a state: the last piece. Other bits are zero.
     pub flags: u8,
@@ -44,6 +50,7 @@ const JOIN: u8 = 1;
 const LEAVE: u8 = 2;
 const PROCESS_DOWN: u8 = 3;
 const STATE: u8 = 4;
+const CFG: u8 = 6;
 const STATE_FINAL: u8 = 1;
 
 /// One session of the frame's origin, 8 bytes: the content of a process-down and the head of the
@@ -111,6 +118,8 @@ pub enum Control<'a> {
     },
     /// A piece of a node's state.
     State(State<'a>),
+    /// Something about the configuration.
+    Cfg(Cfg<'a>),
 }
 
 /// A piece of what a node says at a sync barrier. Its entries were checked when it was parsed.
@@ -223,6 +232,9 @@ pub fn parse(body: &[u8]) -> Result<Control<'_>, WireError> {
     if head.kind == STATE {
         return Ok(Control::State(parse_state(content, head.flags)?));
     }
+    if head.kind == CFG {
+        return Ok(Control::Cfg(Cfg::parse(content)?));
+    }
     let (who, name) = prefix::<SessionEntry>(content)?;
     let (session, pid) = (who.session.get(), who.pid.get());
     match head.kind {
@@ -252,6 +264,16 @@ pub fn write_process_down(buf: &mut [u8], session: u32, pid: u32) -> Option<usiz
     write_session(buf, PROCESS_DOWN, session, pid, &[])
 }
 
+/// Writes a message about the configuration; returns the body's length, `None` if `buf` is too short
+/// or a text too long.
+pub fn write_cfg(buf: &mut [u8], message: &Cfg<'_>) -> Option<usize> {
+    let bytes = message.emit(buf.get_mut(CONTROL_HEADER_BYTES..)?)?;
+    let end = (CONTROL_HEADER_BYTES + bytes).next_multiple_of(ALIGN);
+    buf.get_mut(CONTROL_HEADER_BYTES + bytes..end)?.fill(0);
+    buf[..CONTROL_HEADER_BYTES].copy_from_slice(header(CFG, 0, bytes).as_bytes());
+    Some(end)
+}
+
 fn write_session(buf: &mut [u8], kind: u8, session: u32, pid: u32, name: &[u8]) -> Option<usize> {
     let who = SessionEntry { session: session.into(), pid: pid.into() };
     let bytes = size_of::<SessionEntry>() + name.len();
@@ -279,9 +301,9 @@ pub struct StateWriter<'a> {
 }
 
 impl<'a> StateWriter<'a> {
-    /// Starts a piece; `None` if `buf` is shorter than [`CONTROL_BYTES_MIN`].
+    /// Starts a piece; `None` if `buf` is too short for one entry of the longest name.
     pub fn new(buf: &'a mut [u8], ring: RingId, part: u32, boot: u64) -> Option<Self> {
-        if buf.len() < CONTROL_BYTES_MIN {
+        if buf.len() < STATE_BYTES_MIN {
             return None;
         }
         let head = StateHeader {

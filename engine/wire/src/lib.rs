@@ -8,6 +8,7 @@
 extern crate alloc;
 
 pub mod beacon;
+pub mod cfg;
 mod codec;
 pub mod commit;
 pub mod control;

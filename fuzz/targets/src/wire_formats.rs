@@ -2,6 +2,7 @@
 //! written and read once more.
 
 use wire::beacon::{Answer, Beacon, Want};
+use wire::cfg::Cfg;
 use wire::commit::Commit;
 use wire::control::{self, Control};
 use wire::data::DataHeader;
@@ -133,6 +134,7 @@ fn group_control(body: &[u8]) {
         Control::ProcessDown { session, pid } => {
             control::write_process_down(&mut out, session, pid)
         }
+        Control::Cfg(message) => control::write_cfg(&mut out, &message),
         Control::State(state) => {
             let names_fit = |entry: control::Entry<'_>| {
                 (1..=control::NAME_BYTES_MAX).contains(&entry.name.len())
@@ -167,6 +169,17 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
     add(&|out| control::write_join(out, 1, 2, b"group"));
     add(&|out| control::write_leave(out, 1, 2, b"group"));
     add(&|out| control::write_process_down(out, 1, 2));
+    let change = wire::cfg::ChangeId { node: NodeId(1), number: 7 };
+    let target = wire::cfg::Target { config_version: 2, config_hash: 3, key: 4 };
+    for message in [
+        Cfg::Prepare { number: 7, target },
+        Cfg::Answer { change, good: false, text: b"file:3:1: what" },
+        Cfg::Commit { number: 7 },
+        Cfg::Abort { number: 7, text: b"why" },
+        Cfg::Kill { node: NodeId(2), text: b"why" },
+    ] {
+        add(&|out| control::write_cfg(out, &message));
+    }
     add(&|out| {
         let mut state = control::StateWriter::new(out, ring, 0, 7)?;
         let wrote = state.group(b"one") && state.session(1, 2) && state.session(3, 4);

@@ -50,6 +50,19 @@ pub struct Config {
     pub eviction_grace_ns: u64,
 }
 
+/// The bounds for slow readers that may change while the engine runs; as in [`Config`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReaderLimits {
+    /// Descriptors a reader may lag behind before its backlog is copied away.
+    pub lag_slots: usize,
+    /// Bytes of backlog one reader may have before it is evicted.
+    pub backlog_bytes_max: usize,
+    /// Bytes of backlog all readers together may have.
+    pub backlog_bytes_total_max: usize,
+    /// How long a lagging reader may hold messages while the engine is short of slots, in nanoseconds.
+    pub lease_ns: u64,
+}
+
 impl Config {
     /// Settings for a socket at `path`, everything else as in the documentation.
     pub fn new(path: impl Into<PathBuf>) -> Self {

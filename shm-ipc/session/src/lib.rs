@@ -33,7 +33,7 @@ pub use attachment::{
     AskError, Attachment, ConnectError, Control, Item, Options, QUESTION_BYTES_MAX, SubmitError,
     SubmitLoan,
 };
-pub use config::Config;
+pub use config::{Config, ReaderLimits};
 pub use descriptor::{DESCRIPTOR_BYTES, Descriptor, Kind, Member, Order};
 pub use hello::{Cause, VERSION};
 pub use open::{OpenError, open};

@@ -138,6 +138,11 @@ impl<T: Transport> Lossy<T> {
         &self.inner
     }
 
+    /// The wrapped transport, to be changed.
+    pub fn inner_mut(&mut self) -> &mut T {
+        &mut self.inner
+    }
+
     /// True for `ppm` of a million calls.
     fn chance(&mut self, ppm: u32) -> bool {
         if ppm == 0 {

@@ -22,6 +22,23 @@ const SALT_LABEL: &[u8] = b"synchrotron cluster salt v1\0";
 /// What a derived key is for (RFC 5869, section 3.2); sender, boot and epoch follow.
 const FRAME_KEY_LABEL: &[u8; 24] = b"synchrotron frame key v1";
 
+/// First bytes hashed for a key's fingerprint.
+const FINGERPRINT_LABEL: &[u8] = b"synchrotron key fingerprint v1\0";
+
+/// What a cluster key may be called in the open: the first 8 bytes of a SHA-256.
+pub fn fingerprint(key: &[u8; KEY_BYTES]) -> u64 {
+    let hash = Sha256::new().chain_update(FINGERPRINT_LABEL).chain_update(key).finalize();
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&hash[..8]);
+    u64::from_le_bytes(bytes)
+}
+
+/// The number of a key's epoch: a byte of its fingerprint, so that everybody who holds the key knows
+/// it, whenever it started. Two keys that follow each other must differ in it.
+pub fn epoch_of(key: &[u8; KEY_BYTES]) -> u8 {
+    fingerprint(key).to_le_bytes()[0]
+}
+
 /// The cluster's name as it stands in every header: the first 8 bytes of a SHA-256.
 pub fn cluster_tag(cluster_name: &str) -> u64 {
     let hash = Sha256::new().chain_update(TAG_LABEL).chain_update(cluster_name).finalize();

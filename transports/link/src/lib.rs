@@ -39,7 +39,7 @@ use wire::{BootId, NodeId};
 
 pub use aead::{Aead, BadTag, KEY_BYTES, NONCE_BYTES, Provider};
 pub use counters::{Counters, DropReason, Drops};
-pub use keys::{EPOCHS_MAX, cluster_tag};
+pub use keys::{EPOCHS_MAX, cluster_tag, epoch_of, fingerprint};
 pub use link::{Link, Opened};
 pub use output::{
     HANDSHAKE_DATAGRAM_BYTES, HandshakeDatagram, Output, PeerStatus, SecurityStatus, Timer,
@@ -56,8 +56,8 @@ pub enum Security {
     Aes256Gcm {
         /// The cluster's key: 32 random bytes, the same on every node.
         key: [u8; KEY_BYTES],
-        /// The key's number. A cluster's first key is 0; each key that follows ([`Link::rotate_key`])
-        /// has another number, and nodes that start later are given it here.
+        /// The key's number, the same on every node whenever it started: [`epoch_of`] gives one. A key
+        /// that follows ([`Link::rotate_key`]) has another.
         epoch: u8,
         /// Who encrypts.
         provider: Provider,

@@ -65,11 +65,8 @@ impl Link {
     /// A link layer that knows nobody's boot yet.
     pub fn new(config: Config<'_>) -> Self {
         let Config { me, peers, cluster_name, security, boot, seed } = config;
-        let mut nodes = peers;
-        nodes.retain(|node| *node != me);
-        nodes.sort_unstable();
-        nodes.dedup();
-        let outputs_max = 2 * OUTPUTS_PER_PEER * (nodes.len() + DropReason::ALL.len());
+        let nodes = sorted_peers(peers, me);
+        let outputs_max = outputs_max(nodes.len());
         Self {
             me,
             boot,
@@ -357,6 +354,18 @@ impl Link {
         self.due = [asks, roll].into_iter().flatten().min_by_key(|(at, _)| *at);
     }
 
+    /// Takes over another list of peers. What is known of those who stay is kept; who is not in it is
+    /// a stranger from now on.
+    pub fn set_peers(&mut self, nodes: &[NodeId]) {
+        let mut known = core::mem::take(&mut self.peers);
+        for node in sorted_peers(nodes.to_vec(), self.me) {
+            let at = known.iter().position(|peer| peer.node == node);
+            self.peers.push(at.map_or_else(|| Peer::new(node), |at| known.swap_remove(at)));
+        }
+        self.outputs_max = outputs_max(self.peers.len());
+        self.refresh_due();
+    }
+
     /// What is known of each peer, in ascending order of node id.
     pub fn peers(&self) -> impl Iterator<Item = PeerStatus> + '_ {
         self.peers.iter().map(|peer| {
@@ -386,6 +395,19 @@ impl Link {
     pub fn counters(&self) -> &Counters {
         &self.counters
     }
+}
+
+/// All nodes but this one, in ascending order.
+fn sorted_peers(mut nodes: Vec<NodeId>, me: NodeId) -> Vec<NodeId> {
+    nodes.retain(|node| *node != me);
+    nodes.sort_unstable();
+    nodes.dedup();
+    nodes
+}
+
+/// Outputs that may wait.
+fn outputs_max(peers: usize) -> usize {
+    2 * OUTPUTS_PER_PEER * (peers + DropReason::ALL.len())
 }
 
 /// The body of an opened datagram.

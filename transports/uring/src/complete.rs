@@ -256,6 +256,9 @@ impl UdpTransport {
     }
 
     fn stage_unreachable(&mut self, peer: u16) {
+        if !self.is_there(peer.into()) {
+            return;
+        }
         self.counters.unreachable += 1;
         // Staged at most once per peer, so the queue is bounded.
         if !std::mem::replace(&mut self.unreachable[usize::from(peer)], true) {

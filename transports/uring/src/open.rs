@@ -17,6 +17,7 @@ use crate::sends::Sends;
 use crate::sockets::{DATAGRAM_BYTES_MIN, Sockets};
 use crate::tethers::Tethers;
 use crate::transport::{Shared, UdpTransport};
+use crate::peers::addresses_of;
 use crate::watches::Watches;
 
 /// Datagrams the kernel segments from one send (`UDP_MAX_SEGMENTS` of the oldest kernels with GSO).
@@ -62,7 +63,8 @@ impl UdpTransport {
             tokens: VecDeque::with_capacity(config.token_buffers.into()),
             bursts: VecDeque::with_capacity(config.data_buffers.into()),
             notices: VecDeque::with_capacity(config.peers.len() + 64),
-            unreachable: vec![false; config.peers.len()].into(),
+            unreachable: vec![false; config.peers.len()],
+            absent: vec![false; config.peers.len()],
             lending: Lending::new(config.data_buffers),
             gso: sockets.gso,
             shared: ManuallyDrop::new(shared),
@@ -91,9 +93,10 @@ impl UdpTransport {
     ) -> Result<Shared, Error> {
         let at = |step| move |source| Error::Ring { step, source };
         let submitter = ring.submitter();
-        let mut addresses: Vec<_> = config.peers.iter().map(|p| p.data.into()).collect();
-        addresses.extend(config.peers.iter().map(|p| socket2::SockAddr::from(p.token)));
-        addresses.extend(sockets.group.iter().map(|g| socket2::SockAddr::from(g.address)));
+        // In the order that `peers` gives them indices. Without a group nothing is sent to its index.
+        let group = sockets.group.as_ref().map_or(config.peers[0].data, |g| g.address);
+        let mut addresses = vec![socket2::SockAddr::from(group)];
+        addresses.extend(config.peers.iter().flat_map(addresses_of));
         let step = at("register a ring of receive buffers (Linux 5.19 has them)");
         let data =
             BufferRing::register(&submitter, pool.clone(), Class::Large, 0, config.data_buffers)

@@ -75,7 +75,8 @@ pub(crate) struct Sends {
     free_ops: Vec<u32>,
     held: Box<[Held]>,
     free_held: Vec<u32>,
-    addresses: Box<[SockAddr]>,
+    /// Each in a place of its own: the kernel may read them while others are added.
+    addresses: Vec<Box<SockAddr>>,
 }
 
 impl Sends {
@@ -97,8 +98,13 @@ impl Sends {
             free_ops: (0..count).rev().collect(),
             held: (0..count).map(|_| Held { bytes: None, uses: 0 }).collect(),
             free_held: (0..count).rev().collect(),
-            addresses: addresses.into(),
+            addresses: addresses.into_iter().map(Box::new).collect(),
         }
+    }
+
+    /// Adds a peer's addresses after those there are.
+    pub(crate) fn add_addresses(&mut self, addresses: [SockAddr; 2]) {
+        self.addresses.extend(addresses.map(Box::new));
     }
 
     /// Sends that may still be started.

@@ -31,6 +31,9 @@ const ACCEPTS_MAX: usize = 64;
 /// Connections held per peer: its own, and one being replaced.
 const HELD_PER_PEER: usize = 2;
 
+/// Number of the first poll of a connection held: above those of all positions, which fit 16 bits.
+const HELD_FIRST: usize = 1 << 17;
+
 /// Silence after which the kernel asks whether the other host still knows the connection.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
@@ -61,9 +64,10 @@ pub(crate) struct Tethers {
     listener: Socket,
     me: u16,
     own: IpAddr,
-    addresses: Box<[SocketAddr]>,
-    tethers: Box<[Tether]>,
-    held: Box<[Option<Socket>]>,
+    /// By peer; none where it was taken out.
+    addresses: Vec<Option<SocketAddr>>,
+    tethers: Vec<Tether>,
+    held: Vec<Option<Socket>>,
     /// Polls to arm.
     pub(crate) arms: Vec<Arm>,
     /// Peers to report.
@@ -82,7 +86,7 @@ impl Tethers {
         Ok(Self {
             me,
             own: address.ip(),
-            addresses: peers.iter().map(|p| p.data).collect(),
+            addresses: peers.iter().map(|p| Some(p.data)).collect(),
             tethers: peers.iter().map(|_| Tether::default()).collect(),
             held: (0..peers.len() * HELD_PER_PEER).map(|_| None).collect(),
             arms: vec![arm],
@@ -91,10 +95,33 @@ impl Tethers {
         })
     }
 
+    /// Adds a peer at the end, or one that was taken out again, and ties it.
+    pub(crate) fn add(&mut self, peer: u16, address: SocketAddr) {
+        let at = usize::from(peer);
+        if at >= self.addresses.len() {
+            self.addresses.resize(at + 1, None);
+            self.tethers.resize_with(at + 1, Tether::default);
+            self.held.resize_with((at + 1) * HELD_PER_PEER, || None);
+        }
+        self.addresses[at] = Some(address);
+        self.tie(Some(address.ip()));
+    }
+
+    /// Lets go of a peer; its place stays.
+    pub(crate) fn remove(&mut self, peer: u16) {
+        let at = usize::from(peer);
+        self.addresses[at] = None;
+        if let Some(socket) = std::mem::take(&mut self.tethers[at]).socket {
+            // A poll under way keeps the connection; now it fires, and finds nothing.
+            let _ = socket.shutdown(std::net::Shutdown::Both);
+        }
+    }
+
     /// Ties every tether that is not tied, of one address or of all.
     pub(crate) fn tie(&mut self, ip: Option<IpAddr>) {
         for peer in 0..self.addresses.len() {
-            let wanted = ip.is_none_or(|ip| ip == self.addresses[peer].ip());
+            let Some(address) = self.addresses[peer] else { continue };
+            let wanted = ip.is_none_or(|ip| ip == address.ip());
             if wanted && peer != usize::from(self.me) {
                 self.tethers[peer].retries = 0;
                 if self.tethers[peer].socket.is_none() {
@@ -111,7 +138,6 @@ impl Tethers {
 
     /// The poll of this number fired.
     pub(crate) fn fired(&mut self, number: u32, rearm_listener: bool) {
-        let peers = self.tethers.len();
         match number as usize {
             0 => {
                 if rearm_listener {
@@ -120,10 +146,10 @@ impl Tethers {
                 }
                 self.accept();
             }
-            n if n <= peers => self.outgoing(n - 1),
+            n if n < HELD_FIRST => self.outgoing(n - 1),
             n => {
                 // Its owner is gone, or says something, which tethers do not: let go of it.
-                if let Some(slot) = self.held.get_mut(n - 1 - peers) {
+                if let Some(slot) = self.held.get_mut(n - HELD_FIRST) {
                     *slot = None;
                 }
             }
@@ -131,9 +157,10 @@ impl Tethers {
     }
 
     fn connect(&mut self, peer: usize) {
+        let Some(address) = self.addresses[peer] else { return };
         let tether = &mut self.tethers[peer];
         tether.up = false;
-        let socket = match outgoing(self.own, self.addresses[peer]) {
+        let socket = match outgoing(self.own, address) {
             Ok(socket) => socket,
             Err(error) => return self.failed(peer, &error),
         };
@@ -155,7 +182,7 @@ impl Tethers {
     }
 
     fn outgoing(&mut self, peer: usize) {
-        let tether = &mut self.tethers[peer];
+        let Some(tether) = self.tethers.get_mut(peer) else { return };
         let Some(socket) = &tether.socket else { return };
         if !tether.up {
             return match socket.take_error() {
@@ -181,7 +208,7 @@ impl Tethers {
         for _ in 0..ACCEPTS_MAX {
             let Ok((socket, from)) = self.listener.accept() else { return };
             let Some(ip) = from.as_socket().map(|a| a.ip()) else { continue };
-            if !self.addresses.iter().any(|a| a.ip() == ip) {
+            if !self.addresses.iter().flatten().any(|a| a.ip() == ip) {
                 continue;
             }
             let Some(slot) = self.held.iter().position(Option::is_none) else { continue };
@@ -189,7 +216,7 @@ impl Tethers {
             if prepare(&socket).is_err() {
                 continue;
             }
-            let number = (1 + self.tethers.len() + slot) as u32;
+            let number = (HELD_FIRST + slot) as u32;
             self.arms.push(Arm { number, fd: socket.as_raw_fd(), flags: CLOSED });
             self.held[slot] = Some(socket);
             self.tie(Some(ip));

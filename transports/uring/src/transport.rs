@@ -12,6 +12,7 @@ use io_uring::{IoUring, opcode, squeue, types};
 use crate::buffers::{BufferRing, Lending};
 use crate::config::{Config, Warning, header_bytes};
 use crate::counters::Counters;
+use crate::peers::{ADDRESS_OF_GROUP, data_address, token_address};
 use crate::sends::{Along, Route, Sends};
 use crate::sockets::{DATAGRAM_BYTES_MIN, Sockets};
 use crate::tethers::Tethers;
@@ -72,7 +73,9 @@ pub struct UdpTransport {
     /// How many data buffers the kernel gets.
     pub(crate) lending: Lending,
     /// By peer: an [`Notice::Unreachable`] is already staged.
-    pub(crate) unreachable: Box<[bool]>,
+    pub(crate) unreachable: Vec<bool>,
+    /// By peer: it was taken out, see `peers`.
+    pub(crate) absent: Vec<bool>,
     pub(crate) gso: bool,
     pub(crate) caps: Caps,
     /// The caps at start: frames made under them may have to be sent again when the MTU has fallen.
@@ -204,13 +207,12 @@ impl UdpTransport {
     }
 
     fn route(&self, queue: Queue, peer: u16) -> Route {
-        let peers = self.config.peers.len() as u32;
-        let (file, base) = match queue {
-            Queue::Token => (FILE_TOKEN, peers),
-            Queue::Data => (FILE_DATA, 0),
+        let (file, address) = match queue {
+            Queue::Token => (FILE_TOKEN, token_address(peer)),
+            Queue::Data => (FILE_DATA, data_address(peer)),
         };
         let fd = self.sockets.fd(file);
-        Route { file, fd, address: base + u32::from(peer), peer: Some(peer) }
+        Route { file, fd, address, peer: Some(peer) }
     }
 
     fn send_to(&mut self, to: Dest, queue: Queue, burst: Burst) -> Result<(), SendError> {
@@ -220,7 +222,9 @@ impl UdpTransport {
         let peers = self.config.peers.len() as u16;
         let all = 0..peers;
         let (targets, group) = match to {
-            Dest::Peer(peer) if peer >= peers => return Err(SendError::NoSuchPeer(peer)),
+            Dest::Peer(peer) if !self.is_there(peer.into()) => {
+                return Err(SendError::NoSuchPeer(peer));
+            }
             Dest::Peer(peer) => (peer..peer + 1, false),
             Dest::All => (all, self.caps.multicast && queue == Queue::Data),
         };
@@ -243,11 +247,14 @@ impl UdpTransport {
         let mut taken = true;
         if group {
             let fd = self.sockets.fd(FILE_DATA);
-            let route = Route { file: FILE_DATA, fd, address: u32::from(peers) * 2, peer: None };
+            let route = Route { file: FILE_DATA, fd, address: ADDRESS_OF_GROUP, peer: None };
             taken = self.send_along(held, 0..bytes, Along { route, segment_bytes, repeats: 0 });
         } else {
             let me = self.config.me;
-            for peer in targets.filter(|p| to != Dest::All || *p != me) {
+            for peer in targets {
+                if to == Dest::All && (peer == me || !self.is_there(peer.into())) {
+                    continue;
+                }
                 let route = self.route(queue, peer);
                 let along = Along { route, segment_bytes, repeats: 0 };
                 taken &= self.send_along(held, 0..bytes, along);

@@ -66,6 +66,8 @@ pub struct Engine {
     pub clients: Queue,
     pub pool: Pool,
     pub events: Vec<Event>,
+    /// What happened to changes of the configuration.
+    pub changes: Vec<groups::cfg::Event>,
     pub left: bool,
     /// Datagrams of the bursts it sent.
     pub bursts: Vec<usize>,
@@ -85,6 +87,8 @@ pub struct Cluster {
     pub engines: BTreeMap<NodeId, Engine>,
     pub ids: Vec<NodeId>,
     pub security: Security,
+    /// Version and hash of the configuration that engines start with.
+    pub config: (u64, u64),
     /// Arrival time and number keep packets in order.
     network: BTreeMap<(u64, u64), Packet>,
     packets: u64,
@@ -108,6 +112,7 @@ impl Cluster {
             engines: BTreeMap::new(),
             ids: (1..=count).map(NodeId).collect(),
             security,
+            config: (1, 1),
             network: BTreeMap::new(),
             packets: 0,
             stored: BTreeMap::new(),
@@ -146,15 +151,24 @@ impl Cluster {
             burst_segments: 64,
             burst_bytes: 65000,
             token_timeout: TokenTimeout::Auto { min_us: 2_000, max_us: 50_000 },
-            config_version: 1,
-            config_hash: 1,
+            config_version: self.config.0,
+            config_hash: self.config.1,
             ring_seq_stored: self.stored.get(&id).copied().unwrap_or(0),
             tuning: Tuning::default(),
             limits: groups::Limits::default(),
         };
         let node = Node::new(config, pool.clone(), self.now_ns).expect("the configuration is good");
-        let (clients, events, left, bursts) = (Queue::default(), Vec::new(), false, Vec::new());
-        self.engines.insert(id, Engine { id, node, clients, pool, events, left, bursts });
+        let engine = Engine {
+            id,
+            node,
+            clients: Queue::default(),
+            pool,
+            events: Vec::new(),
+            changes: Vec::new(),
+            left: false,
+            bursts: Vec::new(),
+        };
+        self.engines.insert(id, engine);
         self.drain(id);
     }
 
@@ -187,6 +201,7 @@ impl Cluster {
                     self.send(id, to, lane, &bytes, segment_bytes);
                 }
                 Output::Event(event) => engine.events.push(event),
+                Output::Change(event) => engine.changes.push(event),
                 Output::Persist { ring_seq } => {
                     self.stored.insert(id, ring_seq);
                     engine.node.handle(

@@ -321,7 +321,7 @@ impl World {
                 Output::Event(Event::Joined { session, group, .. }) => {
                     side.groups.push((session, group));
                 }
-                Output::Event(_) | Output::Trace(_) | Output::Left => {}
+                Output::Event(_) | Output::Change(_) | Output::Trace(_) | Output::Left => {}
             }
         }
     }

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use rustix::event::epoll;
 use rustix::net::{SocketFlags, accept_with};
 
+use crate::access::Access;
 use crate::config::Config;
 use crate::hello::Cause;
 use crate::link::{Arrival, Departure, Link};
@@ -264,6 +265,11 @@ impl Acceptor {
         }
         self.connections.clear();
         self.sessions.clear();
+    }
+
+    /// Sets who may connect from now on; who is connected stays.
+    pub fn set_access(&mut self, access: Access) {
+        self.config.access = access;
     }
 
     /// Where it listens.

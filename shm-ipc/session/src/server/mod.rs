@@ -28,7 +28,7 @@ pub(crate) use intake::{Broken, Intake};
 use session::{Life, Session};
 
 use crate::access::Trust;
-use crate::config::Config;
+use crate::config::{Config, ReaderLimits};
 use crate::delivery::DeliveryRing;
 use crate::hello::Cause;
 use crate::link::{Arrival, Link};
@@ -86,6 +86,20 @@ pub struct Server {
 }
 
 impl Server {
+    /// Sets the bounds for slow readers anew, as [`Config`] has them: descriptors they may lag behind,
+    /// bytes of backlog for one and for all, and nanoseconds of patience while memory is short.
+    pub fn set_limits(&mut self, limits: ReaderLimits) {
+        let config = self.config.clone();
+        self.config = Config {
+            lag_slots: limits.lag_slots,
+            backlog_bytes_max: limits.backlog_bytes_max,
+            backlog_bytes_total_max: limits.backlog_bytes_total_max,
+            lease_ns: limits.lease_ns,
+            ..config
+        }
+        .checked();
+    }
+
     pub(crate) fn new(
         config: Config,
         link: Arc<Link>,

@@ -1,0 +1,486 @@
+//! Changes of the configuration that all members make at one place of the order, or none does.
+//!
+//! A node *prepares* a change: every member checks its own file and answers, in order. When all members of
+//! the ring have answered that it is good, the node that asked *commits*; every member takes the change over
+//! where it delivers that, so all do so at the same place. One bad answer, a word of the node that asked, or a
+//! new ring ends the change for everybody. The commit is a safe message: who takes a change over knows
+//! that every member has the commit and will take it over too, even if the ring breaks at that moment.
+//! (A node that is cut off just before may stay behind. It is kept out as the one with the older
+//! configuration until it has read its file.)
+
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use wire::NodeId;
+use wire::cfg::{Cfg, ChangeId, TEXT_BYTES_MAX, Target};
+use wire::control;
+
+use crate::Groups;
+
+/// Messages of this node that may wait for the ring. A change has one at a time; the rest are for
+/// nodes asked to leave.
+const WAITING_MAX: usize = 64;
+
+/// What a member found when it checked its file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Whether it can take the change over.
+    pub good: bool,
+    /// What is wrong, or what a good answer has to add. Cut at [`TEXT_BYTES_MAX`] bytes.
+    pub text: String,
+}
+
+/// What the owner of a node asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Start a change under a number of this node's.
+    Prepare {
+        /// The number, not used before.
+        number: u64,
+        /// What every member must find.
+        target: Target,
+    },
+    /// The answer to [`Event::Check`].
+    Answer {
+        /// Which change.
+        change: ChangeId,
+        /// What was found.
+        answer: Answer,
+    },
+    /// Give up a change of this node's, unless it is committed already.
+    Abort {
+        /// Its number.
+        number: u64,
+        /// Why.
+        text: String,
+    },
+    /// Ask a node to leave and end.
+    Kill {
+        /// Which.
+        node: NodeId,
+        /// Why.
+        text: String,
+    },
+}
+
+/// Why a change ended without effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Abort {
+    /// Another change is under way.
+    Busy {
+        /// Who asked for that.
+        node: NodeId,
+    },
+    /// A member cannot take it over, or the node that asked gave it up.
+    Refused {
+        /// Who says so.
+        node: NodeId,
+        /// Why.
+        text: String,
+    },
+    /// The members changed in between.
+    NewRing,
+}
+
+/// What happened to a change, in the total order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Check the file and say [`Request::Answer`].
+    Check {
+        /// Which change.
+        change: ChangeId,
+        /// What must be found.
+        target: Target,
+        /// Who is asked, in ascending order.
+        members: Vec<NodeId>,
+    },
+    /// A member answered.
+    Answered {
+        /// Which change.
+        change: ChangeId,
+        /// Who.
+        node: NodeId,
+        /// What it found.
+        answer: Answer,
+    },
+    /// Take the change over now.
+    Committed {
+        /// Which change.
+        change: ChangeId,
+    },
+    /// Nobody takes the change over.
+    Aborted {
+        /// Which change.
+        change: ChangeId,
+        /// Why.
+        why: Abort,
+    },
+    /// Somebody asks this node to leave and end.
+    Killed {
+        /// Who.
+        by: NodeId,
+        /// Why.
+        text: String,
+    },
+}
+
+/// A message that waits for the ring.
+#[derive(Debug)]
+enum Waiting {
+    Prepare { number: u64, target: Target },
+    Answer { change: ChangeId, answer: Answer },
+    Commit { number: u64 },
+    Abort { number: u64, text: String },
+    Kill { node: NodeId, text: String },
+}
+
+impl Waiting {
+    fn message(&self) -> Cfg<'_> {
+        match self {
+            Self::Prepare { number, target } => Cfg::Prepare { number: *number, target: *target },
+            Self::Answer { change, answer } => {
+                let text = answer.text.as_bytes();
+                Cfg::Answer { change: *change, good: answer.good, text }
+            }
+            Self::Commit { number } => Cfg::Commit { number: *number },
+            Self::Abort { number, text } => Cfg::Abort { number: *number, text: text.as_bytes() },
+            Self::Kill { node, text } => Cfg::Kill { node: *node, text: text.as_bytes() },
+        }
+    }
+}
+
+/// The change under way, as every member knows it.
+#[derive(Debug)]
+struct Pending {
+    change: ChangeId,
+    /// Members whose answer was not delivered yet.
+    missing: Vec<NodeId>,
+}
+
+/// Changes of the configuration as one node sees them.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    pending: Option<Pending>,
+    waiting: VecDeque<Waiting>,
+    pub(crate) events: VecDeque<Event>,
+}
+
+impl Changes {
+    pub(crate) fn must_send(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Writes the next message; gives its length and whether it asks for safe delivery.
+    pub(crate) fn write(&mut self, buf: &mut [u8]) -> Option<(usize, bool)> {
+        let next = self.waiting.front()?;
+        let bytes = control::write_cfg(buf, &next.message())?;
+        let safe = matches!(next, Waiting::Commit { .. });
+        self.waiting.pop_front();
+        Some((bytes, safe))
+    }
+
+    /// A new ring: whatever is under way is over, for every member alike.
+    pub(crate) fn new_ring(&mut self, me: NodeId) {
+        let why = || Abort::NewRing;
+        if let Some(Pending { change, .. }) = self.pending.take() {
+            self.events.push_back(Event::Aborted { change, why: why() });
+        }
+        for waiting in core::mem::take(&mut self.waiting) {
+            match waiting {
+                Waiting::Prepare { number, .. } => {
+                    let change = ChangeId { node: me, number };
+                    self.events.push_back(Event::Aborted { change, why: why() });
+                }
+                Waiting::Kill { .. } => self.waiting.push_back(waiting),
+                Waiting::Answer { .. } | Waiting::Commit { .. } | Waiting::Abort { .. } => {}
+            }
+        }
+    }
+
+    /// Takes a request; what it leads to comes in order. False when too many wait.
+    fn ask(&mut self, request: Request) -> bool {
+        if self.waiting.len() >= WAITING_MAX {
+            return false;
+        }
+        self.waiting.push_back(match request {
+            Request::Prepare { number, target } => Waiting::Prepare { number, target },
+            Request::Answer { change, answer: Answer { good, text } } => {
+                if self.pending.as_ref().is_none_or(|pending| pending.change != change) {
+                    // It ended meanwhile.
+                    return true;
+                }
+                Waiting::Answer { change, answer: Answer { good, text: cut(text) } }
+            }
+            Request::Abort { number, text } => Waiting::Abort { number, text: cut(text) },
+            Request::Kill { node, text } => Waiting::Kill { node, text: cut(text) },
+        });
+        true
+    }
+
+    /// A message in its place of the order. False if it fits nothing that is under way.
+    fn deliver(&mut self, me: NodeId, members: &[NodeId], from: NodeId, message: &Cfg<'_>) -> bool {
+        match *message {
+            Cfg::Prepare { number, target } => {
+                self.prepare(me, members, ChangeId { node: from, number }, target);
+                true
+            }
+            Cfg::Answer { change, good, text } => {
+                let answer = Answer { good, text: String::from_utf8_lossy(text).into_owned() };
+                self.answered(me, from, change, answer)
+            }
+            Cfg::Commit { number } => {
+                let change = ChangeId { node: from, number };
+                // Without a gap before it every answer was delivered.
+                let whole = |pending: &Pending| pending.change == change && pending.missing.is_empty();
+                let fits = self.pending.as_ref().is_some_and(whole);
+                if fits {
+                    self.pending = None;
+                    self.events.push_back(Event::Committed { change });
+                }
+                fits
+            }
+            Cfg::Abort { number, text } => {
+                let change = ChangeId { node: from, number };
+                let text = String::from_utf8_lossy(text).into_owned();
+                self.end(change, Abort::Refused { node: from, text })
+            }
+            Cfg::Kill { node, text } => {
+                if node == me {
+                    let text = String::from_utf8_lossy(text).into_owned();
+                    self.events.push_back(Event::Killed { by: from, text });
+                }
+                true
+            }
+        }
+    }
+
+    fn prepare(&mut self, me: NodeId, members: &[NodeId], change: ChangeId, target: Target) {
+        match &self.pending {
+            Some(other) if change.node == me => {
+                let why = Abort::Busy { node: other.change.node };
+                self.events.push_back(Event::Aborted { change, why });
+            }
+            Some(_) => {}
+            None => {
+                let members = members.to_vec();
+                self.pending = Some(Pending { change, missing: members.clone() });
+                self.events.push_back(Event::Check { change, target, members });
+            }
+        }
+    }
+
+    fn answered(&mut self, me: NodeId, from: NodeId, change: ChangeId, answer: Answer) -> bool {
+        let Some(pending) = self.pending.as_mut().filter(|p| p.change == change) else {
+            // A bad answer before it ended the change.
+            return true;
+        };
+        let Ok(at) = pending.missing.binary_search(&from) else { return false };
+        pending.missing.remove(at);
+        let all = pending.missing.is_empty();
+        let (good, text) = (answer.good, answer.text.clone());
+        self.events.push_back(Event::Answered { change, node: from, answer });
+        if !good {
+            self.end(change, Abort::Refused { node: from, text });
+        } else if all && change.node == me {
+            self.waiting.push_back(Waiting::Commit { number: change.number });
+        }
+        true
+    }
+
+    fn end(&mut self, change: ChangeId, why: Abort) -> bool {
+        let fits = self.pending.as_ref().is_some_and(|pending| pending.change == change);
+        if fits {
+            self.pending = None;
+            self.events.push_back(Event::Aborted { change, why });
+        }
+        fits
+    }
+}
+
+impl Groups {
+    /// Takes a request about the configuration. False when too many wait already.
+    pub fn change(&mut self, request: Request) -> bool {
+        let taken = self.changes.ask(request);
+        self.wake |= taken;
+        taken
+    }
+
+    /// The next thing that happened to a change.
+    pub fn poll_change(&mut self) -> Option<Event> {
+        self.changes.events.pop_front()
+    }
+
+    /// Sets the limits of local sessions anew; those there are stay.
+    pub fn set_limits(&mut self, limits: crate::Limits) {
+        self.config.limits = limits;
+    }
+
+    pub(crate) fn deliver_cfg(&mut self, from: NodeId, message: &Cfg<'_>) {
+        let members: Vec<NodeId> = self.boots.keys().copied().collect();
+        if !self.changes.deliver(self.config.me, &members, from, message) {
+            self.counters.peer_void += 1;
+        }
+        // An answer may have been the last: then the commit waits.
+        self.wake |= self.changes.must_send();
+    }
+}
+
+/// At most [`TEXT_BYTES_MAX`] bytes of a text, whole characters.
+fn cut(mut text: String) -> String {
+    let mut end = text.len().min(TEXT_BYTES_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.truncate(end);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TARGET: Target = Target { config_version: 2, config_hash: 3, key: 4 };
+
+    fn good() -> Answer {
+        Answer { good: true, text: String::new() }
+    }
+
+    /// Nodes that deliver the same messages in the same order.
+    struct Ring {
+        ids: Vec<NodeId>,
+        nodes: Vec<Changes>,
+    }
+
+    impl Ring {
+        fn new(count: u32) -> Self {
+            let ids: Vec<NodeId> = (1..=count).map(NodeId).collect();
+            Self { nodes: ids.iter().map(|_| Changes::default()).collect(), ids }
+        }
+
+        /// Orders everything that waits; gives how many messages were safe.
+        fn order(&mut self) -> usize {
+            let mut safe_count = 0;
+            while let Some(at) = self.nodes.iter().position(Changes::must_send) {
+                let mut buf = [0; 512];
+                let (bytes, safe) = self.nodes[at].write(&mut buf).unwrap();
+                safe_count += usize::from(safe);
+                let Ok(control::Control::Cfg(message)) = control::parse(&buf[..bytes]) else {
+                    panic!("not what was written")
+                };
+                for (node, me) in self.nodes.iter_mut().zip(&self.ids) {
+                    assert!(node.deliver(*me, &self.ids, self.ids[at], &message));
+                }
+            }
+            safe_count
+        }
+
+        fn events(&mut self) -> Vec<Vec<Event>> {
+            self.nodes.iter_mut().map(|node| node.events.drain(..).collect()).collect()
+        }
+    }
+
+    #[test]
+    fn a_change_is_committed_when_all_members_found_it_good() {
+        let mut ring = Ring::new(3);
+        let change = ChangeId { node: NodeId(2), number: 9 };
+        assert!(ring.nodes[1].ask(Request::Prepare { number: 9, target: TARGET }));
+        assert_eq!(ring.order(), 0);
+        let check = Event::Check { change, target: TARGET, members: ring.ids.clone() };
+        assert_eq!(ring.events(), [[check.clone()], [check.clone()], [check]]);
+        for at in [2, 0] {
+            ring.nodes[at].ask(Request::Answer { change, answer: good() });
+        }
+        assert_eq!(ring.order(), 0, "one is missing");
+        ring.nodes[1].ask(Request::Answer { change, answer: good() });
+        assert_eq!(ring.order(), 1, "the commit is safe");
+        for events in ring.events() {
+            assert_eq!(events.len(), 4);
+            assert_eq!(events.last(), Some(&Event::Committed { change }));
+        }
+    }
+
+    #[test]
+    fn one_bad_answer_ends_it_for_everybody_with_its_text() {
+        let mut ring = Ring::new(2);
+        let change = ChangeId { node: NodeId(1), number: 1 };
+        ring.nodes[0].ask(Request::Prepare { number: 1, target: TARGET });
+        ring.order();
+        ring.nodes[1].ask(Request::Answer {
+            change,
+            answer: Answer { good: false, text: "é".repeat(TEXT_BYTES_MAX) },
+        });
+        ring.order();
+        ring.nodes[0].ask(Request::Answer { change, answer: good() });
+        assert_eq!(ring.order(), 0, "nothing more to say");
+        let why = Abort::Refused { node: NodeId(2), text: "é".repeat(TEXT_BYTES_MAX / 2) };
+        for events in ring.events() {
+            assert_eq!(events.last(), Some(&Event::Aborted { change, why: why.clone() }));
+        }
+    }
+
+    #[test]
+    fn one_change_at_a_time_and_the_one_that_asked_may_give_up() {
+        let mut ring = Ring::new(2);
+        ring.nodes[0].ask(Request::Prepare { number: 1, target: TARGET });
+        ring.nodes[1].ask(Request::Prepare { number: 1, target: TARGET });
+        ring.order();
+        let second = ChangeId { node: NodeId(2), number: 1 };
+        let busy = Event::Aborted { change: second, why: Abort::Busy { node: NodeId(1) } };
+        let events = ring.events();
+        assert_eq!((events[0].len(), events[1].last()), (1, Some(&busy)));
+        ring.nodes[0].ask(Request::Abort { number: 1, text: "too slow".into() });
+        ring.order();
+        let first = ChangeId { node: NodeId(1), number: 1 };
+        let why = Abort::Refused { node: NodeId(1), text: "too slow".into() };
+        let aborted = Event::Aborted { change: first, why };
+        assert_eq!(ring.events(), [[aborted.clone()], [aborted]]);
+        ring.nodes[1].ask(Request::Prepare { number: 2, target: TARGET });
+        ring.order();
+        assert!(matches!(ring.events()[0][..], [Event::Check { .. }]));
+    }
+
+    #[test]
+    fn a_new_ring_ends_it_and_what_waited_but_not_who_is_to_be_killed() {
+        let mut ring = Ring::new(2);
+        ring.nodes[0].ask(Request::Prepare { number: 1, target: TARGET });
+        ring.order();
+        ring.events();
+        let change = ChangeId { node: NodeId(1), number: 1 };
+        ring.nodes[1].ask(Request::Answer { change, answer: good() });
+        ring.nodes[1].ask(Request::Prepare { number: 5, target: TARGET });
+        ring.nodes[1].ask(Request::Kill { node: NodeId(1), text: "why".into() });
+        ring.nodes[0].new_ring(NodeId(1));
+        ring.nodes[1].new_ring(NodeId(2));
+        let aborted = |change| Event::Aborted { change, why: Abort::NewRing };
+        let own = ChangeId { node: NodeId(2), number: 5 };
+        assert_eq!(ring.events(), [vec![aborted(change)], vec![aborted(change), aborted(own)]]);
+        ring.order();
+        let killed = Event::Killed { by: NodeId(2), text: "why".into() };
+        assert_eq!(ring.events(), [vec![killed], vec![]]);
+    }
+
+    #[test]
+    fn a_commit_behind_a_gap_has_no_effect() {
+        let mut node = Changes::default();
+        let members = [NodeId(1), NodeId(2)];
+        let mut deliver = |from, message| node.deliver(NodeId(2), &members, NodeId(from), &message);
+        assert!(deliver(1, Cfg::Prepare { number: 1, target: TARGET }));
+        let change = ChangeId { node: NodeId(1), number: 1 };
+        assert!(deliver(1, Cfg::Answer { change, good: true, text: &[] }));
+        assert!(!deliver(1, Cfg::Answer { change, good: true, text: &[] }), "twice");
+        assert!(!deliver(1, Cfg::Commit { number: 1 }), "an answer is missing");
+        assert!(!deliver(2, Cfg::Abort { number: 1, text: &[] }), "not its own");
+        assert!(node.pending.is_some());
+    }
+
+    #[test]
+    fn what_waits_is_bounded() {
+        let mut node = Changes::default();
+        let kill = || Request::Kill { node: NodeId(3), text: String::new() };
+        for _ in 0..WAITING_MAX {
+            assert!(node.ask(kill()));
+        }
+        assert!(!node.ask(kill()));
+    }
+}

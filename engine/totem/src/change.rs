@@ -1,0 +1,142 @@
+//! What may change while the machine runs: the timeout, the configuration's version, the node list.
+//!
+//! Frames name nodes by number, but sets of nodes are bits per position of the node list. Sets travel only
+//! while a ring is being formed, and only among nodes whose hashes of the list are equal; so
+//! an installed ring goes on under a new list, and only what this node keeps by position is moved.
+
+use alloc::vec::Vec;
+
+use wire::{NodeId, NodeSet};
+
+use crate::cause::{Cause, Evidence};
+use crate::detector::Detector;
+use crate::gather::Gather;
+use crate::machine::Totem;
+use crate::members::Members;
+use crate::merge::Others;
+use crate::ordering::Ordering;
+use crate::timers::Timer;
+use crate::{State, TokenTimeout};
+
+/// A new configuration. All members of a ring take it over at one place of the order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The whole node list in ascending order, this node and all members of the ring included.
+    pub nodes: Vec<NodeId>,
+    /// When a silent ring is declared lost.
+    pub token_timeout: TokenTimeout,
+    /// Version of the configuration.
+    pub config_version: u64,
+    /// Hash of what must be equal on all nodes.
+    pub config_hash: u64,
+}
+
+/// Where the positions of an old node list are in a new one.
+pub(crate) struct Moved<'a> {
+    old: &'a [NodeId],
+    new: &'a [NodeId],
+}
+
+impl Moved<'_> {
+    pub(crate) fn pos(&self, pos: usize) -> Option<usize> {
+        self.new.binary_search(self.old.get(pos)?).ok()
+    }
+
+    pub(crate) fn set(&self, set: &NodeSet) -> NodeSet {
+        set.iter().filter_map(|pos| self.pos(pos)).collect()
+    }
+
+    /// The same things by new position; new nodes get `default`.
+    pub(crate) fn all<T: Clone>(&self, old: &[T], default: T) -> Vec<T> {
+        let mut all = alloc::vec![default; self.new.len()];
+        for (pos, thing) in old.iter().enumerate() {
+            if let Some(to) = self.pos(pos) {
+                all[to] = thing.clone();
+            }
+        }
+        all
+    }
+}
+
+impl Totem {
+    /// Takes over a new configuration.
+    ///
+    /// # Errors
+    /// A node that the new list would have to have: this one or a member of its ring. Nothing has
+    /// changed then.
+    pub fn change(&mut self, now_ns: u64, change: Change) -> Result<(), NodeId> {
+        let Change { nodes, token_timeout, config_version, config_hash } = change;
+        let lacks = |node: &&NodeId| nodes.binary_search(*node).is_err();
+        let needed = core::iter::once(&self.ctx.me).chain(self.ring.members.ids.iter());
+        if let Some(node) = needed.into_iter().find(lacks) {
+            return Err(*node);
+        }
+        self.config.config_version = config_version;
+        self.config.config_hash = config_hash;
+        self.ctx.set_token_timeout(token_timeout);
+        if nodes != self.ctx.nodes {
+            self.renumber(now_ns, nodes);
+        }
+        Ok(())
+    }
+
+    fn renumber(&mut self, now_ns: u64, nodes: Vec<NodeId>) {
+        let old = self.ctx.set_nodes(nodes);
+        let new = self.ctx.nodes.clone();
+        let moved = Moved { old: &old, new: &new };
+        let me = self.ctx.me;
+        self.ring.renumber(&moved, me);
+        self.forming.renumber(&moved, me);
+        self.others.renumber(&moved);
+        self.detector.renumber(&moved);
+        self.obliged = moved.set(&self.obliged);
+        let (proc, fail) = (moved.set(&self.gather.proc), moved.set(&self.gather.fail));
+        self.gather = Gather::new(new.len());
+        self.config.nodes = new;
+        let formation = Evidence::of(Cause::Formation, 0);
+        match self.state {
+            State::Left => {}
+            State::Operational => {
+                let members = &self.ring.members;
+                if members.am_representative() && members.len() < self.ctx.nodes.len() {
+                    self.ctx.timers.set_earlier(Timer::Probe, now_ns);
+                }
+            }
+            // What was agreed so far was said in the old positions.
+            State::Gather => self.enter_gather(now_ns, formation, proc, fail),
+            State::Commit | State::Recovery => {
+                let proc = self.forming.members.set;
+                self.enter_gather(now_ns, formation, proc, NodeSet::EMPTY);
+            }
+        }
+    }
+}
+
+impl Ordering {
+    fn renumber(&mut self, moved: &Moved<'_>, me: NodeId) {
+        self.members = Members::new(moved.set(&self.members.set), moved.new, me);
+        self.heard_ns = moved.all(&self.heard_ns, 0);
+        self.wants = moved.set(&self.wants);
+        self.leavers = moved.set(&self.leavers);
+    }
+}
+
+impl Others {
+    fn renumber(&mut self, moved: &Moved<'_>) {
+        self.nodes = moved.all(&self.nodes, crate::merge::Other::default());
+        self.hear_me = moved.set(&self.hear_me);
+        self.answering = moved.set(&self.answering);
+    }
+}
+
+impl Detector {
+    fn renumber(&mut self, moved: &Moved<'_>) {
+        self.suspects.retain_mut(|suspect| match moved.pos(suspect.pos) {
+            Some(pos) => {
+                suspect.pos = pos;
+                true
+            }
+            None => false,
+        });
+    }
+}
