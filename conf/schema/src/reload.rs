@@ -185,7 +185,8 @@ mod tests {
 
     #[test]
     fn every_key_is_compared_and_no_other() {
-        let named = |section: &str, name: &str| VALUES.iter().any(|(s, n, _)| (*s, *n) == (section, name));
+        let named =
+            |section: &str, name: &str| VALUES.iter().any(|(s, n, _)| (*s, *n) == (section, name));
         for key in KEYS {
             assert!(named(key.section, key.name), "{}.{} is not compared", key.section, key.name);
         }
@@ -226,7 +227,10 @@ mod tests {
         let mut gone = config("");
         gone.nodes.truncate(1);
         let wrong = old.differences(&gone).unwrap_err();
-        assert!(wrong.starts_with("cluster.config_version = 1: ") && wrong.ends_with("2 or more"), "{wrong}");
+        assert!(
+            wrong.starts_with("cluster.config_version = 1: ") && wrong.ends_with("2 or more"),
+            "{wrong}"
+        );
         gone.config_version = 2;
         assert_eq!(old.differences(&gone).unwrap().at_run_time[0], "cluster.config_version");
         let wrong = config("config_version = 5").differences(&old).unwrap_err();

@@ -5,10 +5,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_queue::ArrayQueue;
+use groups::cfg;
 use rustix::event::{EventfdFlags, eventfd};
 use session::AskId;
 use wire::trace::Trace;
 
+use crate::hot::Takeover;
 use crate::status::Snapshot;
 
 /// Events that may wait for the control thread. A gather with all its causes is some tens of events; what does
@@ -42,6 +44,13 @@ pub(crate) enum ToControl {
         /// Boxed, because it is rare and large.
         snapshot: Box<Snapshot>,
     },
+    /// Something happened to a change of the configuration.
+    Change(cfg::Event),
+    /// A configuration that was committed could not be taken over here.
+    NotTakenOver {
+        /// Why.
+        why: String,
+    },
     /// The leave that [`ToHot::Shutdown`] asked for is announced; the hot thread ends.
     Left,
 }
@@ -58,6 +67,9 @@ pub(crate) enum ToHot {
         /// The question.
         ask: AskId,
     },
+    /// Something about the configuration for the other nodes, and what to take over once it is
+    /// committed.
+    Change(cfg::Request, Option<Box<Takeover>>),
     /// Announce that this node leaves, then end.
     Shutdown,
 }

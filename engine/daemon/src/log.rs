@@ -56,6 +56,15 @@ impl Log {
         }
     }
 
+    /// Takes over other settings. If a new file cannot be opened the old one stays in use, which it says.
+    pub(crate) fn set_config(&mut self, config: &schema::Log) {
+        let moved = self.config.file != config.file;
+        self.config.clone_from(config);
+        if moved {
+            self.reopen();
+        }
+    }
+
     /// Lines that could not be written so far.
     pub(crate) fn lost(&self) -> u64 {
         self.lost

@@ -38,9 +38,11 @@ pub fn check(source: &Source) -> Result<Configuration, Failure> {
     load(source).map(|(configuration, _)| configuration)
 }
 
-type Key = Option<schema::key_file::ClusterKey>;
+/// The cluster key, if encryption is on.
+pub(crate) type Key = Option<schema::key_file::ClusterKey>;
 
-fn load(source: &Source) -> Result<(Configuration, Key), Failure> {
+/// Reads a configuration and the key it names.
+pub(crate) fn load(source: &Source) -> Result<(Configuration, Key), Failure> {
     let loaded = source.load(&System).map_err(|problems| Failure::new(Exit::Config, problems))?;
     let config = &loaded.config;
     let key = match &config.security.encryption {

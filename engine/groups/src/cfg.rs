@@ -11,6 +11,7 @@
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt::Write as _;
 
 use wire::NodeId;
 use wire::cfg::{Cfg, ChangeId, TEXT_BYTES_MAX, Target};
@@ -212,10 +213,26 @@ impl Changes {
                 }
                 Waiting::Answer { change, answer: Answer { good, text: cut(text) } }
             }
-            Request::Abort { number, text } => Waiting::Abort { number, text: cut(text) },
+            Request::Abort { number, text } => {
+                let text = cut(self.with_missing(number, text));
+                Waiting::Abort { number, text }
+            }
             Request::Kill { node, text } => Waiting::Kill { node, text: cut(text) },
         });
         true
+    }
+
+    /// The text, with the members that have not answered.
+    fn with_missing(&self, number: u64, mut text: String) -> String {
+        let missing = self.pending.iter().filter(|pending| pending.change.number == number);
+        for node in missing.flat_map(|pending| &pending.missing) {
+            // A text always has room; it is cut to what a message may have.
+            let _ = write!(text, "; no answer from node {node}");
+            if text.len() > TEXT_BYTES_MAX {
+                break;
+            }
+        }
+        text
     }
 
     /// A message in its place of the order. False if it fits nothing that is under way.
@@ -232,7 +249,8 @@ impl Changes {
             Cfg::Commit { number } => {
                 let change = ChangeId { node: from, number };
                 // Without a gap before it every answer was delivered.
-                let whole = |pending: &Pending| pending.change == change && pending.missing.is_empty();
+                let whole =
+                    |pending: &Pending| pending.change == change && pending.missing.is_empty();
                 let fits = self.pending.as_ref().is_some_and(whole);
                 if fits {
                     self.pending = None;
@@ -338,6 +356,8 @@ fn cut(mut text: String) -> String {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec;
+
     use super::*;
 
     const TARGET: Target = Target { config_version: 2, config_hash: 3, key: 4 };
@@ -432,7 +452,8 @@ mod tests {
         ring.nodes[0].ask(Request::Abort { number: 1, text: "too slow".into() });
         ring.order();
         let first = ChangeId { node: NodeId(1), number: 1 };
-        let why = Abort::Refused { node: NodeId(1), text: "too slow".into() };
+        let text = "too slow; no answer from node 1; no answer from node 2".into();
+        let why = Abort::Refused { node: NodeId(1), text };
         let aborted = Event::Aborted { change: first, why };
         assert_eq!(ring.events(), [[aborted.clone()], [aborted]]);
         ring.nodes[1].ask(Request::Prepare { number: 2, target: TARGET });

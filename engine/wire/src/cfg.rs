@@ -99,9 +99,7 @@ impl<'a> Cfg<'a> {
             return Err(r.bad("flags", flag.into()));
         }
         let target = match kind {
-            PREPARE => {
-                Target { config_version: r.u64()?, config_hash: r.u64()?, key: r.u64()? }
-            }
+            PREPARE => Target { config_version: r.u64()?, config_hash: r.u64()?, key: r.u64()? },
             _ => Target { config_version: 0, config_hash: 0, key: 0 },
         };
         let text = r.take(text_bytes)?;
@@ -118,9 +116,7 @@ impl<'a> Cfg<'a> {
         }
         match kind {
             PREPARE => Ok(Self::Prepare { number, target }),
-            ANSWER => {
-                Ok(Self::Answer { change: ChangeId { node, number }, good: flag == 1, text })
-            }
+            ANSWER => Ok(Self::Answer { change: ChangeId { node, number }, good: flag == 1, text }),
             COMMIT => Ok(Self::Commit { number }),
             ABORT => Ok(Self::Abort { number, text }),
             KILL if number == 0 => Ok(Self::Kill { node, text }),

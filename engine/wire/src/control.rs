@@ -17,8 +17,7 @@ use crate::{NodeId, RingId, WireError};
 pub const NAME_BYTES_MAX: usize = 128;
 
 /// Bytes that hold any one message: the longest is about the configuration.
-pub const CONTROL_BYTES_MIN: usize =
-    (CONTROL_HEADER_BYTES + CFG_BYTES_MAX).next_multiple_of(ALIGN);
+pub const CONTROL_BYTES_MIN: usize = (CONTROL_HEADER_BYTES + CFG_BYTES_MAX).next_multiple_of(ALIGN);
 const _: () = assert!(STATE_BYTES_MIN <= CONTROL_BYTES_MIN);
 
 /// Bytes that hold a state with one entry of the longest name and one session.

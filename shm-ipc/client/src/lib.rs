@@ -50,4 +50,4 @@ pub use error::{JoinError, LeaveError, PublishError, RefusedReason};
 pub use event::{Change, Configuration, Event, Group, Message, View, ViewCause};
 pub use publish::Loan;
 pub use session::{AskError, Cause, ConnectError, Control, Member, Order, Trust};
-pub use status::{StatusError, status};
+pub use status::{StatusError, reload, status};

@@ -7,6 +7,7 @@ mod cpg;
 mod demo;
 mod doctor;
 mod keygen;
+mod reload;
 mod status;
 
 use std::path::PathBuf;
@@ -32,6 +33,8 @@ enum Command {
     Demo(demo::Demo),
     /// What an engine says about itself: ring, members, groups, clients, counters.
     Status(status::StatusArgs),
+    /// Make all nodes take over what their configuration files (and key files) say now, or none.
+    Reload(reload::ReloadArgs),
     /// Process groups: list them, join, send and listen (for scripts).
     #[command(subcommand)]
     Cpg(cpg::Cpg),
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Demo(options) => demo::run(options, cli.json),
         Command::Status(options) => status::run(options, cli.json),
+        Command::Reload(options) => reload::run(options, cli.json),
         Command::Cpg(command) => cpg::run(command, cli.json),
         Command::Keygen(options) => keygen::run(options, cli.json),
         Command::Convert(options) => convert::run(options, cli.json),

@@ -11,13 +11,13 @@ use crate::buffers::{BufferRing, Lending};
 use crate::config::{Config, Warning};
 use crate::counters::Counters;
 use crate::error::Error;
+use crate::peers::addresses_of;
 use crate::receive::{CONTROL_BYTES, HEADROOM_BYTES};
 use crate::ring;
 use crate::sends::Sends;
 use crate::sockets::{DATAGRAM_BYTES_MIN, Sockets};
 use crate::tethers::Tethers;
 use crate::transport::{Shared, UdpTransport};
-use crate::peers::addresses_of;
 use crate::watches::Watches;
 
 /// Datagrams the kernel segments from one send (`UDP_MAX_SEGMENTS` of the oldest kernels with GSO).

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use schema::Config;
 use serde::Serialize;
 use session::Acceptor;
 
@@ -20,6 +21,10 @@ pub(super) enum Question {
     Version,
     /// A question to a cluster service, as it came.
     Service(Vec<u8>),
+    /// Take over what the configuration files of all nodes say now.
+    Reload,
+    /// To change something, from a user who may not.
+    NotAllowed,
     /// Something we do not know; shortened.
     Unknown(String),
 }
@@ -35,6 +40,7 @@ pub(super) fn parse(bytes: &[u8]) -> Question {
     match bytes.trim_ascii() {
         b"status" => Question::Status,
         b"version" => Question::Version,
+        b"reload" => Question::Reload,
         other => {
             let text = String::from_utf8_lossy(other);
             Question::Unknown(text.chars().take(UNKNOWN_CHARS_MAX).collect())
@@ -111,14 +117,14 @@ impl Answers {
         self.plan.config.engine.state_dir.display().to_string()
     }
 
-    /// Everything about this moment, as JSON.
+    /// Everything about this moment, as JSON; `config` is the configuration in use.
     pub(super) fn status(
         &self,
+        config: &Config,
         snapshot: &Snapshot,
         acceptor: &Acceptor,
         log_lines_lost: u64,
     ) -> String {
-        let config = &self.plan.config;
         let me = config.my_node();
         let status = Status {
             version: env!("CARGO_PKG_VERSION"),

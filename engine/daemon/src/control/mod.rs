@@ -3,25 +3,28 @@
 
 mod answers;
 mod persist;
+mod reload;
 mod signals;
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use groups::cfg;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use session::Acceptor;
+use session::{Acceptor, AskId};
 use wire::trace::{Code, Level};
 
 use crate::channel::{Channel, ToControl, ToHot};
 use crate::exit::{Exit, Failure};
-use crate::hot::Plan;
+use crate::hot::{self, Plan};
 use crate::log::{Field, Log};
 use crate::notify::Notify;
 use crate::services::{Caller, Next, Services};
 use crate::state::{Found, Loaded, State};
 use answers::Answers;
 use persist::Keeper;
+use reload::{Outcome, Reload, Step};
 pub(crate) use signals::Signals;
 
 /// How long a leave may take at most before we go without.
@@ -46,11 +49,22 @@ pub(crate) struct Control {
     keeper: Keeper,
     answers: Answers,
     services: Services,
+    reload: Reload<AskId>,
     /// How long a leave may take.
     leave_limit: Duration,
     /// Since when we are leaving.
     leaving: Option<Instant>,
     left: bool,
+}
+
+/// How long a leave may take.
+fn leave_limit(config: &schema::Config) -> Duration {
+    let token_timeout_us = match config.totem.token_timeout {
+        schema::TokenTimeout::Auto { max_us, .. } => max_us,
+        schema::TokenTimeout::Fixed { us } => us,
+    };
+    let announced_in = Duration::from_micros(token_timeout_us.saturating_mul(3));
+    announced_in.saturating_add(LEAVE_SLACK).min(LEAVE_MAX)
 }
 
 impl Control {
@@ -62,15 +76,11 @@ impl Control {
         signals: Signals,
         log: Log,
     ) -> Self {
-        let token_timeout_us = match plan.config.totem.token_timeout {
-            schema::TokenTimeout::Auto { max_us, .. } => max_us,
-            schema::TokenTimeout::Fixed { us } => us,
-        };
-        let announced_in = Duration::from_micros(token_timeout_us.saturating_mul(3));
         Self {
-            leave_limit: announced_in.saturating_add(LEAVE_SLACK).min(LEAVE_MAX),
+            leave_limit: leave_limit(&plan.config),
             keeper: Keeper::new(State::new(&plan.config.engine.state_dir)),
             services: Services::new(plan.config.me),
+            reload: Reload::new(&plan.config, &plan.key, plan.seed),
             answers: Answers::new(plan, warnings),
             channel,
             acceptor,
@@ -99,6 +109,7 @@ impl Control {
             self.messages();
             self.persist();
             self.questions()?;
+            self.reload_turn();
             if self.leaving.is_some_and(|since| since.elapsed() > self.leave_limit) {
                 self.acceptor.close_all();
                 let message = format!("the leave was not announced within {:?}", self.leave_limit);
@@ -134,14 +145,73 @@ impl Control {
         if asked.reopen {
             self.log.reopen();
         }
-        if let Some(signal) = asked.stop
-            && self.leaving.is_none()
-        {
-            self.leaving = Some(Instant::now());
-            self.log.say(Level::Info, "leaving", &[("signal", Field::Text(&signal))]);
-            self.notify.send("STOPPING=1");
-            self.acceptor.stop_listening();
-            self.channel.tell_hot(ToHot::Shutdown);
+        if let Some(signal) = asked.stop {
+            self.leave(&[("signal", Field::Text(&signal))]);
+        }
+    }
+
+    /// Starts to leave, if we do not already.
+    fn leave(&mut self, why: &[(&str, Field<'_>)]) {
+        if self.leaving.is_some() {
+            return;
+        }
+        self.leaving = Some(Instant::now());
+        self.log.say(Level::Info, "leaving", why);
+        self.notify.send("STOPPING=1");
+        self.acceptor.stop_listening();
+        self.channel.tell_hot(ToHot::Shutdown);
+    }
+
+    /// Somebody asks for a reload.
+    fn reload(&mut self, ask: AskId) {
+        match self.reload.ask(ask) {
+            Ok(request) => {
+                self.channel.tell_hot(ToHot::Change(request, None));
+            }
+            Err(over) => self.reload_over(over),
+        }
+    }
+
+    /// What is due for a reload under way.
+    fn reload_turn(&mut self) {
+        if let Some(request) = self.reload.tick() {
+            self.channel.tell_hot(ToHot::Change(request, None));
+        }
+        if let Some(over) = self.reload.give_up() {
+            self.reload_over(over);
+        }
+    }
+
+    /// Tells who asked.
+    fn reload_over(&mut self, (ask, outcome): (AskId, Outcome)) {
+        if let Outcome::Refused { node, why } = &outcome {
+            let fields = [("node", Field::Number((*node).into())), ("why", Field::Text(why))];
+            self.log.say(Level::Warn, "reload refused", &fields);
+        }
+        self.acceptor.answer(ask, outcome.json().as_bytes());
+    }
+
+    /// Something happened to a change of the configuration, in the total order.
+    fn change(&mut self, event: cfg::Event) {
+        if let cfg::Event::Killed { by, text } = &event {
+            return self.leave(&[("killed_by", Field::Text(by)), ("why", Field::Text(text))]);
+        }
+        match self.reload.event(event) {
+            Step::Nothing => {}
+            Step::Answer(request, takeover) => {
+                self.channel.tell_hot(ToHot::Change(request, takeover));
+            }
+            Step::Changed(over) => {
+                let running = self.reload.running();
+                self.log.set_config(&running.log);
+                self.acceptor.set_access(hot::access(running));
+                self.leave_limit = leave_limit(running);
+                let version = running.config_version;
+                let fields = [("config_version", Field::Number(version))];
+                self.log.say(Level::Info, "configuration taken over", &fields);
+                over.into_iter().for_each(|over| self.reload_over(over));
+            }
+            Step::Over(over) => over.into_iter().for_each(|over| self.reload_over(over)),
         }
     }
 
@@ -156,8 +226,14 @@ impl Control {
                     if self.services.with_snapshot(ask, &snapshot, &mut self.acceptor) {
                         continue;
                     }
-                    let answer = self.answers.status(&snapshot, &self.acceptor, self.log.lost());
+                    let (running, lost) = (self.reload.running(), self.log.lost());
+                    let answer = self.answers.status(running, &snapshot, &self.acceptor, lost);
                     self.acceptor.answer(ask, answer.as_bytes());
+                }
+                Some(ToControl::Change(event)) => self.change(event),
+                Some(ToControl::NotTakenOver { why }) => {
+                    let fields = [("why", Field::Text(&why))];
+                    self.log.say(Level::Error, "configuration not taken over; restart", &fields);
                 }
                 Some(ToControl::Left) => self.left = true,
                 None => return,
@@ -191,7 +267,16 @@ impl Control {
 
     fn questions(&mut self) -> Result<(), Failure> {
         let mut asked = Vec::new();
-        let mut sink = |ask: &session::Ask<'_>| asked.push((ask.id, answers::parse(ask.bytes)));
+        let access = hot::access(self.reload.running());
+        let own_uid = rustix::process::geteuid().as_raw();
+        let mut sink = |ask: &session::Ask<'_>| {
+            let trusted = access.admit(ask.uid, ask.gid, own_uid) == Some(session::Trust::Shared);
+            let question = match answers::parse(ask.bytes) {
+                answers::Question::Reload if !trusted => answers::Question::NotAllowed,
+                question => question,
+            };
+            asked.push((ask.id, question));
+        };
         self.acceptor
             .poll(Duration::ZERO, &mut sink)
             .map_err(|error| Failure::new(Exit::System, format!("client sockets: {error}")))?;
@@ -214,9 +299,16 @@ impl Control {
                     continue;
                 }
                 answers::Question::Version => answers::version(),
-                answers::Question::Unknown(text) => {
-                    answers::error(&format!("unknown question {text:?}; known: status, version"))
+                answers::Question::NotAllowed => {
+                    answers::error("this user may look and not change anything")
                 }
+                answers::Question::Reload => {
+                    self.reload(ask);
+                    continue;
+                }
+                answers::Question::Unknown(text) => answers::error(&format!(
+                    "unknown question {text:?}; known: status, version, reload"
+                )),
             };
             self.acceptor.answer(ask, answer.as_bytes());
         }

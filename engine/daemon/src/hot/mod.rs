@@ -8,16 +8,17 @@ mod idle;
 mod programs;
 mod setup;
 mod snapshot;
+mod takeover;
 
 use std::sync::Arc;
 
 use frame::Pool;
 use node::{Input, Node, Output};
+use schema::Config;
 use session::{Request, Server};
 use transport::lossy::Lossy;
 use transport::{Burst, Dest, Event, Queue, Transport};
 use uring::UdpTransport;
-use wire::NodeId;
 use wire::trace::Trace;
 
 use crate::channel::{Channel, ToControl, ToHot};
@@ -27,7 +28,9 @@ use crate::page::CountersPage;
 use crate::recorder::Recorder;
 use idle::{Rest, Strategy};
 use programs::{Programs, Scratch, deliver, input};
-pub(crate) use setup::{Plan, Started, start};
+pub(crate) use setup::{Plan, Started, access, start};
+use takeover::Positions;
+pub(crate) use takeover::Takeover;
 
 /// Events taken from the transport in one turn: enough for a burst of each node of a middling ring, few
 /// enough that programs and timers are not kept waiting.
@@ -69,7 +72,11 @@ wire::counters! {
 /// Everything the hot thread owns.
 pub(crate) struct Hot {
     plan: Arc<Plan>,
-    nodes: Vec<NodeId>,
+    /// The configuration in use: the plan's with what was changed since.
+    running: Config,
+    /// What to take over if it is committed.
+    takeover: Option<Box<Takeover>>,
+    positions: Positions,
     pool: Pool,
     node: Node,
     server: Server,
@@ -152,7 +159,7 @@ impl Hot {
                 self.handle(Input::Received { queue, bytes, segment_bytes });
             }
             Event::Unreachable { peer } => {
-                if let Some(&peer) = self.nodes.get(usize::from(peer)) {
+                if let Some(peer) = self.positions.node(peer) {
                     self.handle(Input::Unreachable { peer });
                 }
             }
@@ -175,6 +182,7 @@ impl Hot {
                 Output::Send { to, lane, bytes, segment_bytes } => {
                     self.send(to, lane, Burst { bytes, segment_bytes });
                 }
+                Output::Change(event) => self.change(now_ns, event),
                 Output::Event(event) => deliver(&mut self.server, &mut self.scratch, event),
                 Output::Persist { ring_seq } => {
                     self.channel.tell_control(ToControl::Persist { ring_seq });
@@ -188,9 +196,9 @@ impl Hot {
     fn send(&mut self, to: node::Dest, lane: node::Lane, burst: Burst) {
         let to = match to {
             node::Dest::All => Dest::All,
-            node::Dest::Node(id) => match self.nodes.binary_search(&id) {
-                Ok(position) => Dest::Peer(position as u16),
-                Err(_) => return,
+            node::Dest::Node(id) => match self.positions.of(id) {
+                Some(position) => Dest::Peer(position),
+                None => return,
             },
         };
         let queue = match lane {
@@ -216,6 +224,12 @@ impl Hot {
                 ToHot::Snapshot { ask } => {
                     let snapshot = Box::new(self.snapshot(now_ns));
                     self.channel.tell_control(ToControl::Snapshot { ask, snapshot });
+                }
+                ToHot::Change(request, takeover) => {
+                    if takeover.is_some() {
+                        self.takeover = takeover;
+                    }
+                    self.handle(Input::Change(request));
                 }
                 ToHot::Shutdown => self.handle(Input::Shutdown),
             }

@@ -14,6 +14,7 @@ use wire::{BootId, NodeId};
 
 use super::idle::Strategy;
 use super::programs::Scratch;
+use super::takeover::Positions;
 use super::{Hot, KEY_CONTROL, KEY_PROGRAMS, LoopCounters};
 use crate::channel::Channel;
 use crate::clock::{monotonic_ns, wall_ns};
@@ -104,10 +105,10 @@ pub(crate) fn start(plan: Arc<Plan>, channel: Arc<Channel>) -> Result<(Hot, Star
         transport.watch(fd, key).map_err(|error| system(&error))?;
     }
     let recorder = recorder(&plan, &mut warnings);
-    let mut nodes: Vec<NodeId> = config.nodes.iter().map(|node| NodeId(node.id)).collect();
-    nodes.sort_unstable();
     let mut hot = Hot {
-        nodes,
+        running: config.clone(),
+        takeover: None,
+        positions: Positions::new(config.nodes.iter().map(|node| NodeId(node.id))),
         pool,
         node,
         server,
@@ -212,13 +213,32 @@ fn pool_config(config: &Config) -> PoolConfig {
     }
 }
 
+/// A node's addresses for the transport.
+pub(super) fn peer(node: &schema::Node) -> uring::Peer {
+    uring::Peer { data: node.address, token: node.token_address }
+}
+
+/// When a silent ring is declared lost.
+pub(super) fn token_timeout(config: &Config) -> totem::TokenTimeout {
+    match config.totem.token_timeout {
+        schema::TokenTimeout::Auto { min_us, max_us } => {
+            totem::TokenTimeout::Auto { min_us, max_us }
+        }
+        schema::TokenTimeout::Fixed { us } => totem::TokenTimeout::Fixed { us },
+    }
+}
+
+/// What local programs may use.
+pub(super) fn group_limits(config: &Config) -> groups::Limits {
+    groups::Limits {
+        sessions_max: config.ipc.max_clients,
+        memberships_max: config.limits.memberships_max,
+    }
+}
+
 fn udp(config: &Config) -> uring::Config {
     let me = config.nodes.iter().position(|node| node.id == config.me).unwrap_or_default();
-    let peers = config
-        .nodes
-        .iter()
-        .map(|node| uring::Peer { data: node.address, token: node.token_address })
-        .collect();
+    let peers = config.nodes.iter().map(peer).collect();
     let headers = if config.my_node().address.is_ipv4() { 28 } else { 48 };
     // A quarter of the large slots receives; the rest sends and is held by slow readers.
     let quarter = config.memory.large_slots / 4;
@@ -294,12 +314,7 @@ fn node_config<'p>(plan: &'p Plan, transport: &impl Transport) -> node::Config<'
         datagram_bytes: caps.datagram_bytes,
         burst_segments: caps.burst_segments,
         burst_bytes: caps.burst_bytes,
-        token_timeout: match config.totem.token_timeout {
-            schema::TokenTimeout::Auto { min_us, max_us } => {
-                totem::TokenTimeout::Auto { min_us, max_us }
-            }
-            schema::TokenTimeout::Fixed { us } => totem::TokenTimeout::Fixed { us },
-        },
+        token_timeout: token_timeout(config),
         config_version: config.config_version,
         config_hash: config.shared_hash(),
         ring_seq_stored: plan.ring_seq,
@@ -309,10 +324,7 @@ fn node_config<'p>(plan: &'p Plan, transport: &impl Transport) -> node::Config<'
             consensus_us: config.totem.consensus_timeout_us,
             ..tuning
         },
-        limits: groups::Limits {
-            sessions_max: config.ipc.max_clients,
-            memberships_max: config.limits.memberships_max,
-        },
+        limits: group_limits(config),
     }
 }
 
@@ -320,7 +332,7 @@ fn security(plan: &Plan) -> link::Security {
     match (&plan.config.security.encryption, &plan.key) {
         (Encryption::Aes256Gcm { .. }, Some(key)) => link::Security::Aes256Gcm {
             key: key.0,
-            epoch: 0,
+            epoch: link::epoch_of(&key.0),
             provider: match plan.config.security.provider {
                 Provider::AesGcm => link::Provider::AesGcm,
                 _ => fastest(),
@@ -340,15 +352,20 @@ fn fastest() -> link::Provider {
     link::Provider::AesGcm
 }
 
+/// Which users may connect.
+pub(crate) fn access(config: &Config) -> Access {
+    Access {
+        uids: config.ipc.allow_uids.clone(),
+        gids: config.ipc.allow_gids.clone(),
+        private_uids: config.ipc.private_uids.clone(),
+        private_gids: config.ipc.private_gids.clone(),
+    }
+}
+
 fn session_config(plan: &Plan) -> session::Config {
     let ipc = &plan.config.ipc;
     session::Config {
-        access: Access {
-            uids: ipc.allow_uids.clone(),
-            gids: ipc.allow_gids.clone(),
-            private_uids: ipc.private_uids.clone(),
-            private_gids: ipc.private_gids.clone(),
-        },
+        access: access(&plan.config),
         node: plan.config.me,
         boot: plan.boot.0,
         first_session: (plan.seed >> 32) as u32,

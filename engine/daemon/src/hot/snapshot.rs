@@ -56,7 +56,7 @@ impl Hot {
     }
 
     fn peer(&self, now_ns: u64, peer: &link::PeerStatus) -> Peer {
-        let known = self.plan.config.nodes.iter().find(|node| node.id == peer.node.0);
+        let known = self.running.nodes.iter().find(|node| node.id == peer.node.0);
         let drops = peer.drops.fields().filter(|(_, count)| *count > 0).collect();
         Peer {
             node: peer.node.0,
@@ -103,7 +103,7 @@ impl Hot {
         let timer = self.node.next_timeout();
         let now_ns = monotonic_ns();
         Engine {
-            idle: match self.plan.config.engine.idle {
+            idle: match self.running.engine.idle {
                 schema::Idle::Busy => "busy",
                 schema::Idle::Adaptive => "adaptive",
                 schema::Idle::Park => "park",

@@ -58,11 +58,29 @@ impl Cluster {
              [log]\nfile = \"log\"\nlevel = \"debug\"\n"
         );
         for peer in 1..=self.nodes {
-            let port = base + 2 * peer as u16 - 1;
-            text += &format!("[[nodes]]\nid = {peer}\naddress = \"127.0.0.1:{port}\"\n");
+            text += &self.listing(peer);
         }
         // Last, so that `extra` can go on with keys of [engine].
         text + "[engine]\nstate_dir = \"state\"\n" + extra
+    }
+
+    /// Changes a node's configuration file.
+    pub(crate) fn edit(&self, node: usize, from: &str, to: &str) {
+        let text = std::fs::read_to_string(self.config(node)).unwrap();
+        assert!(text.contains(from), "{from:?} is not in {text}");
+        std::fs::write(self.config(node), text.replacen(from, to, 1)).unwrap();
+    }
+
+    /// The lines by which a node is listed.
+    pub(crate) fn listing(&self, node: usize) -> String {
+        let port = self.base_port + 2 * node as u16 - 1;
+        format!("[[nodes]]\nid = {node}\naddress = \"127.0.0.1:{port}\"\n")
+    }
+
+    /// Asks an engine for a reload.
+    pub(crate) fn reload(&self, node: usize) -> Value {
+        let text = client::reload(self.node_dir(node).join("socket")).unwrap();
+        serde_json::from_str(&text).unwrap()
     }
 
     pub(crate) fn start(&mut self, node: usize) {

@@ -4,4 +4,5 @@ mod cluster;
 mod corosync_conf;
 mod failures;
 mod order;
+mod reload;
 mod services;

@@ -107,10 +107,20 @@ pub fn encrypted() -> Security {
 
 impl Cluster {
     pub fn new(count: u32, security: Security) -> Self {
-        let mut cluster = Self {
+        let mut cluster = Self::empty(security);
+        cluster.ids = (1..=count).map(NodeId).collect();
+        for id in cluster.ids.clone() {
+            cluster.start(id);
+        }
+        cluster
+    }
+
+    /// A network without nodes.
+    pub fn empty(security: Security) -> Self {
+        Self {
             now_ns: 1_000_000,
             engines: BTreeMap::new(),
-            ids: (1..=count).map(NodeId).collect(),
+            ids: Vec::new(),
             security,
             config: (1, 1),
             network: BTreeMap::new(),
@@ -120,11 +130,7 @@ impl Cluster {
             cut: BTreeSet::new(),
             loss: 0,
             random: 1,
-        };
-        for id in cluster.ids.clone() {
-            cluster.start(id);
         }
-        cluster
     }
 
     pub fn start(&mut self, id: NodeId) {
