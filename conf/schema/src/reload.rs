@@ -57,6 +57,7 @@ const VALUES: &[(&str, &str, Shown)] = &[
     ("quorum", "device_master_wins", |c| shown(&c.quorum.device)),
     ("engine", "idle", |c| shown(&c.engine.idle)),
     ("engine", "spin", |c| shown(&c.engine.spin_ns)),
+    ("engine", "priority", |c| shown(&c.engine.priority)),
     ("engine", "cpu", |c| shown(&c.engine.cpu)),
     ("engine", "lock_memory", |c| shown(&c.engine.lock_memory)),
     ("engine", "state_dir", |c| shown(&c.engine.state_dir)),

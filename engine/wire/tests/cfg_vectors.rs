@@ -67,6 +67,6 @@ fn the_longest_message_fits_and_a_longer_text_is_refused() {
     let mut buf = [0; CONTROL_BYTES_MIN];
     let text = &long[..TEXT_BYTES_MAX];
     let end = write_cfg(&mut buf, &Cfg::Answer { change, good: true, text }).expect("room");
-    assert!(end >= CFG_BYTES_MAX && end <= CONTROL_BYTES_MIN);
+    assert!((CFG_BYTES_MAX..=CONTROL_BYTES_MIN).contains(&end));
     assert_eq!(write_cfg(&mut buf, &Cfg::Answer { change, good: true, text: &long }), None);
 }

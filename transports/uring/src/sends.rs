@@ -76,6 +76,7 @@ pub(crate) struct Sends {
     held: Box<[Held]>,
     free_held: Vec<u32>,
     /// Each in a place of its own: the kernel may read them while others are added.
+    #[expect(clippy::vec_box, reason = "an address must not move when another is added")]
     addresses: Vec<Box<SockAddr>>,
 }
 
