@@ -165,7 +165,8 @@ pub const KEYS: &[Key] = &[
         "The file with the cluster key; readable by the engine's user only.").at_run_time(),
     key("security", "key_format", Kind::Choice(&["hex", "corosync"]), &[], Default("\"hex\""),
         "What is in `key_file`: `hex`: 64 hexadecimal digits, as `synchrotron keygen` writes them; `corosync`: 128 to \
-         4096 bytes, as `corosync-keygen` writes them, from which the cluster key is derived (HKDF-SHA-256).").at_run_time(),
+         4096 bytes, as `corosync-keygen` writes them, from which the cluster key is derived (HKDF-SHA-256).")
+        .at_run_time(),
     key("security", "key", Kind::Text { bytes_max: 4096 }, &[], Optional,
         "128 to 4096 bytes from which the cluster key is derived, instead of `key_file`; better to keep them in a \
          file that others cannot read.").at_run_time(),

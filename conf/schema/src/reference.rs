@@ -27,7 +27,9 @@ pub fn reference() -> String {
             if section == "nodes" { "[[nodes]]".to_owned() } else { format!("[{section}]") };
         _ = write!(text, "\n## `{header}`\n{about}\n");
         if KEYS.iter().any(|key| key.section == section) {
-            text.push_str("\n| key | accepted | default | takes effect | meaning |\n|---|---|---|---|---|\n");
+            text.push_str(
+                "\n| key | accepted | default | takes effect | meaning |\n|---|---|---|---|---|\n",
+            );
         }
         for key in KEYS.iter().filter(|key| key.section == section) {
             let default = match key.presence {

@@ -39,8 +39,8 @@ pub(crate) enum ToControl {
     },
     /// The answer to [`ToHot::Snapshot`].
     Snapshot {
-        /// The question.
-        ask: AskId,
+        /// The question; `None`: for the services.
+        ask: Option<AskId>,
         /// Boxed, because it is rare and large.
         snapshot: Box<Snapshot>,
     },
@@ -64,8 +64,8 @@ pub(crate) enum ToHot {
     },
     /// Somebody asks how we are.
     Snapshot {
-        /// The question.
-        ask: AskId,
+        /// The question; `None`: for the services.
+        ask: Option<AskId>,
     },
     /// Something about the configuration for the other nodes, and what to take over once it is
     /// committed.

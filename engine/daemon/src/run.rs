@@ -69,7 +69,7 @@ pub(crate) fn load(source: &Source) -> Result<(Configuration, Key), Failure> {
 /// # Errors
 /// Why it did not start, or did not end well.
 pub fn run(source: &Source) -> Result<(), Failure> {
-    let (Configuration { config, warnings, .. }, key) = load(source)?;
+    let (Configuration { config, warnings, keys }, key) = load(source)?;
     let system =
         |what: &str, error: std::io::Error| Failure::new(Exit::System, format!("{what}: {error}"));
     let log = Log::open(&config.log, config.me).map_err(|error| {
@@ -89,7 +89,9 @@ pub fn run(source: &Source) -> Result<(), Failure> {
         seed: u64::from_le_bytes(seed.try_into().unwrap_or_default()),
         ring_seq: loaded.ring_seq,
         warnings: warnings.iter().map(ToString::to_string).collect(),
+        source: source.clone(),
         config,
+        keys,
         key,
     });
     let channel = Arc::new(Channel::new().map_err(|e| system("eventfd", e))?);

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod blackbox;
+mod cmap;
 mod convert;
 mod cpg;
 mod demo;
@@ -38,6 +39,8 @@ enum Command {
     /// Process groups: list them, join, send and listen (for scripts).
     #[command(subcommand)]
     Cpg(cpg::Cpg),
+    /// The configuration map and the statistics of a node: get, set, delete, list, track.
+    Cmap(cmap::CmapArgs),
     /// Make a cluster key.
     Keygen(keygen::Keygen),
     /// Rewrite a configuration: corosync.conf or corosync.xml as TOML, or the other way round.
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
         Command::Status(options) => status::run(options, cli.json),
         Command::Reload(options) => reload::run(options, cli.json),
         Command::Cpg(command) => cpg::run(command, cli.json),
+        Command::Cmap(options) => cmap::run(options, cli.json),
         Command::Keygen(options) => keygen::run(options, cli.json),
         Command::Convert(options) => convert::run(options, cli.json),
         Command::Blackbox(options) => blackbox::run(options, cli.json),

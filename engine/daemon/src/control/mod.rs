@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use groups::cfg;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use session::{Acceptor, AskId};
+use wire::NodeId;
 use wire::trace::{Code, Level};
 
 use crate::channel::{Channel, ToControl, ToHot};
@@ -20,7 +21,7 @@ use crate::exit::{Exit, Failure};
 use crate::hot::{self, Plan};
 use crate::log::{Field, Log};
 use crate::notify::Notify;
-use crate::services::{Caller, Next, Services};
+use crate::services::{self, Action, Caller, Next, Services};
 use crate::state::{Found, Loaded, State};
 use answers::Answers;
 use persist::Keeper;
@@ -49,12 +50,25 @@ pub(crate) struct Control {
     keeper: Keeper,
     answers: Answers,
     services: Services,
-    reload: Reload<AskId>,
+    reload: Reload<Asker>,
+    /// A look for the services is due: a ring was formed, or somebody tracks what changes by itself.
+    look_due: bool,
+    /// Who was let in beside the configuration, as last told to the acceptor.
+    let_in: (Vec<u32>, Vec<u32>),
     /// How long a leave may take.
     leave_limit: Duration,
     /// Since when we are leaving.
     leaving: Option<Instant>,
     left: bool,
+}
+
+/// Who asked for a reload.
+#[derive(Clone, Copy, Debug)]
+enum Asker {
+    /// Somebody who asked in words, and is answered in JSON.
+    Words(AskId),
+    /// A program that asked administration.
+    Service(AskId),
 }
 
 /// How long a leave may take.
@@ -79,8 +93,10 @@ impl Control {
         Self {
             leave_limit: leave_limit(&plan.config),
             keeper: Keeper::new(State::new(&plan.config.engine.state_dir)),
-            services: Services::new(plan.config.me),
-            reload: Reload::new(&plan.config, &plan.key, plan.seed),
+            services: Services::new(&plan.config, &plan.keys),
+            look_due: true,
+            let_in: Default::default(),
+            reload: Reload::new(&plan),
             answers: Answers::new(plan, warnings),
             channel,
             acceptor,
@@ -110,6 +126,7 @@ impl Control {
             self.persist();
             self.questions()?;
             self.reload_turn();
+            self.services_turn();
             if self.leaving.is_some_and(|since| since.elapsed() > self.leave_limit) {
                 self.acceptor.close_all();
                 let message = format!("the leave was not announced within {:?}", self.leave_limit);
@@ -163,12 +180,63 @@ impl Control {
     }
 
     /// Somebody asks for a reload.
-    fn reload(&mut self, ask: AskId) {
-        match self.reload.ask(ask) {
+    fn reload(&mut self, asker: Asker) {
+        match self.reload.ask(asker) {
             Ok(request) => {
                 self.channel.tell_hot(ToHot::Change(request, None));
             }
-            Err(over) => self.reload_over(over),
+            Err((asker, outcome)) => {
+                self.services.cmap.reload_begins();
+                self.services.cmap.reload_ends(outcome.error());
+                self.reload_over(asker, &outcome);
+            }
+        }
+    }
+
+    /// An event for the log, which may be of interest for the services too.
+    fn trace(&mut self, wall_ns: u64, trace: &wire::trace::Trace) {
+        match trace.code {
+            Code::Operational | Code::Synced | Code::PeerBoot => self.look_due = true,
+            Code::OwnPause => self.services.cmap.missed_schedule(wall_ns, trace.args[0]),
+            _ => {}
+        }
+        self.log.trace(wall_ns, trace);
+    }
+
+    /// Who may connect: as configured, and whom programs have let in.
+    fn access(&self) -> session::Access {
+        let mut access = hot::access(self.reload.running());
+        access.uids.extend(&self.let_in.0);
+        access.gids.extend(&self.let_in.1);
+        access
+    }
+
+    /// What the services want done.
+    fn services_turn(&mut self) {
+        for action in self.services.turn(&mut self.acceptor) {
+            match action {
+                Action::Leave => self.leave(&[("asked", Field::Text(&"by a program"))]),
+                Action::Reload(ask) => self.reload(Asker::Service(ask)),
+                Action::ReopenLogs => self.log.reopen(),
+                Action::Kill { node, text } => {
+                    let request = cfg::Request::Kill { node: NodeId(node), text };
+                    self.channel.tell_hot(ToHot::Change(request, None));
+                }
+                Action::Answer(ask, reply) => services::answer(&mut self.acceptor, ask, &reply),
+                Action::Notify(connection, notice) => {
+                    let notice = ::services::Notice::Cfg(notice);
+                    self.acceptor.notify(connection, &::services::codec::encode(&notice));
+                }
+            }
+        }
+        let let_in = self.services.cmap.let_in();
+        if let_in != self.let_in {
+            self.let_in = let_in;
+            let access = self.access();
+            self.acceptor.set_access(access);
+        }
+        if self.look_due || self.services.cmap.wants_snapshot() {
+            self.look_due = !self.channel.tell_hot(ToHot::Snapshot { ask: None });
         }
     }
 
@@ -177,18 +245,27 @@ impl Control {
         if let Some(request) = self.reload.tick() {
             self.channel.tell_hot(ToHot::Change(request, None));
         }
-        if let Some(over) = self.reload.give_up() {
-            self.reload_over(over);
+        if let Some((asker, outcome)) = self.reload.give_up() {
+            self.reload_over(asker, &outcome);
         }
     }
 
     /// Tells who asked.
-    fn reload_over(&mut self, (ask, outcome): (AskId, Outcome)) {
-        if let Outcome::Refused { node, why } = &outcome {
+    fn reload_over(&mut self, asker: Asker, outcome: &Outcome) {
+        if let Outcome::Refused { node, why } = outcome {
             let fields = [("node", Field::Number((*node).into())), ("why", Field::Text(why))];
             self.log.say(Level::Warn, "reload refused", &fields);
         }
-        self.acceptor.answer(ask, outcome.json().as_bytes());
+        match asker {
+            Asker::Words(ask) => self.acceptor.answer(ask, outcome.json().as_bytes()),
+            Asker::Service(ask) => {
+                let reply = match outcome {
+                    Outcome::Committed { .. } => Ok(::services::Answer::Done),
+                    Outcome::Refused { .. } => Err(::services::Failure::FailedOperation),
+                };
+                services::answer(&mut self.acceptor, ask, &reply);
+            }
+        }
     }
 
     /// Something happened to a change of the configuration, in the total order.
@@ -199,19 +276,27 @@ impl Control {
         match self.reload.event(event) {
             Step::Nothing => {}
             Step::Answer(request, takeover) => {
+                self.services.cmap.reload_begins();
                 self.channel.tell_hot(ToHot::Change(request, takeover));
             }
-            Step::Changed(over) => {
+            Step::Changed(asker, outcome) => {
                 let running = self.reload.running();
                 self.log.set_config(&running.log);
-                self.acceptor.set_access(hot::access(running));
+                self.services.set_config(running, self.reload.keys());
                 self.leave_limit = leave_limit(running);
                 let version = running.config_version;
                 let fields = [("config_version", Field::Number(version))];
                 self.log.say(Level::Info, "configuration taken over", &fields);
-                over.into_iter().for_each(|over| self.reload_over(over));
+                let access = self.access();
+                self.acceptor.set_access(access);
+                self.services.cmap.reload_ends(None);
+                self.look_due = true;
+                asker.into_iter().for_each(|asker| self.reload_over(asker, &outcome));
             }
-            Step::Over(over) => over.into_iter().for_each(|over| self.reload_over(over)),
+            Step::Over(asker, outcome) => {
+                self.services.cmap.reload_ends(outcome.error());
+                asker.into_iter().for_each(|asker| self.reload_over(asker, &outcome));
+            }
         }
     }
 
@@ -220,9 +305,11 @@ impl Control {
         self.channel.hush_control();
         for _ in 0..MESSAGES_PER_TURN {
             match self.channel.next_for_control() {
-                Some(ToControl::Trace { wall_ns, trace }) => self.log.trace(wall_ns, &trace),
+                Some(ToControl::Trace { wall_ns, trace }) => self.trace(wall_ns, &trace),
                 Some(ToControl::Persist { ring_seq }) => self.keeper.ask(ring_seq),
                 Some(ToControl::Snapshot { ask, snapshot }) => {
+                    self.services.cmap.look(&snapshot);
+                    let Some(ask) = ask else { continue };
                     if self.services.with_snapshot(ask, &snapshot, &mut self.acceptor) {
                         continue;
                     }
@@ -267,7 +354,7 @@ impl Control {
 
     fn questions(&mut self) -> Result<(), Failure> {
         let mut asked = Vec::new();
-        let access = hot::access(self.reload.running());
+        let access = self.access();
         let own_uid = rustix::process::geteuid().as_raw();
         let mut sink = |ask: &session::Ask<'_>| {
             let trusted = access.admit(ask.uid, ask.gid, own_uid) == Some(session::Trust::Shared);
@@ -275,24 +362,25 @@ impl Control {
                 answers::Question::Reload if !trusted => answers::Question::NotAllowed,
                 question => question,
             };
-            asked.push((ask.id, question));
+            asked.push((Caller { ask: ask.id, trusted }, question));
         };
         self.acceptor
             .poll(Duration::ZERO, &mut sink)
             .map_err(|error| Failure::new(Exit::System, format!("client sockets: {error}")))?;
         self.services.closed(&mut self.acceptor);
-        for (ask, question) in asked {
+        for (caller, question) in asked {
+            let ask = caller.ask;
             let answer = match question {
                 answers::Question::Status => {
-                    if self.channel.tell_hot(ToHot::Snapshot { ask }) {
+                    if self.channel.tell_hot(ToHot::Snapshot { ask: Some(ask) }) {
                         continue;
                     }
                     answers::error("too many questions at a time")
                 }
                 answers::Question::Service(bytes) => {
-                    let next = self.services.ask(Caller { ask }, &bytes, &mut self.acceptor);
+                    let next = self.services.ask(caller, &bytes, &mut self.acceptor);
                     if let Next::Snapshot(ask) = next
-                        && !self.channel.tell_hot(ToHot::Snapshot { ask })
+                        && !self.channel.tell_hot(ToHot::Snapshot { ask: Some(ask) })
                     {
                         self.services.no_snapshot(ask, &mut self.acceptor);
                     }
@@ -303,7 +391,7 @@ impl Control {
                     answers::error("this user may look and not change anything")
                 }
                 answers::Question::Reload => {
-                    self.reload(ask);
+                    self.reload(Asker::Words(ask));
                     continue;
                 }
                 answers::Question::Unknown(text) => answers::error(&format!(

@@ -1,15 +1,15 @@
 //! Reload: every node checks its own file, and all take over what they found or none does. This thread does
 //! the files; `groups::cfg` agrees with the other nodes; the hot thread takes over at the agreed place.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use groups::cfg::{Abort, Answer, Event, Request};
-use schema::{Config, Differences};
+use schema::corosync::ConfKey;
+use schema::{Config, Differences, Loaded, Source};
 use wire::NodeId;
 use wire::cfg::{ChangeId, Target};
 
-use crate::hot::Takeover;
+use crate::hot::{Plan, Takeover};
 use crate::run::{Key, load};
 
 /// How long the nodes may take to answer: reading a file on a slow disk, on a busy machine.
@@ -57,14 +57,25 @@ struct Asked<A> {
 struct Checked {
     change: ChangeId,
     config: Config,
+    keys: Vec<ConfKey>,
+    key: Key,
+    differences: Differences,
+}
+
+/// What was read.
+struct Read {
+    config: Config,
+    keys: Vec<ConfKey>,
     key: Key,
     differences: Differences,
 }
 
 /// Everything about reloads. `A` is who asks.
 pub(crate) struct Reload<A> {
-    file: PathBuf,
+    source: Source,
     running: Config,
+    /// What the file in use says, for the configuration map.
+    keys: Vec<ConfKey>,
     key: u64,
     asked: Option<Asked<A>>,
     checked: Option<Checked>,
@@ -78,9 +89,9 @@ pub(crate) enum Step<A> {
     /// Say this, with what to take over if it is committed.
     Answer(Request, Option<Box<Takeover>>),
     /// The configuration is [`Reload::running`] now; tell who asked, if it was asked here.
-    Changed(Option<(A, Outcome)>),
-    /// Tell who asked here.
-    Over(Option<(A, Outcome)>),
+    Changed(Option<A>, Outcome),
+    /// It is over without effect; tell who asked, if it was asked here.
+    Over(Option<A>, Outcome),
 }
 
 /// The fingerprint of a key; zero without one.
@@ -89,14 +100,16 @@ fn fingerprint(key: &Key) -> u64 {
 }
 
 impl<A> Reload<A> {
-    pub(crate) fn new(config: &Config, key: &Key, first_number: u64) -> Self {
+    /// As the engine was started; `plan.seed` makes the numbers of this start others than those before.
+    pub(crate) fn new(plan: &Plan) -> Self {
         Self {
-            file: config.file.clone(),
-            running: config.clone(),
-            key: fingerprint(key),
+            source: plan.source.clone(),
+            running: plan.config.clone(),
+            keys: plan.keys.clone(),
+            key: fingerprint(&plan.key),
             asked: None,
             checked: None,
-            next_number: first_number,
+            next_number: plan.seed,
         }
     }
 
@@ -105,14 +118,20 @@ impl<A> Reload<A> {
         &self.running
     }
 
+    /// What the file in use says, for the configuration map.
+    pub(crate) fn keys(&self) -> &[ConfKey] {
+        &self.keys
+    }
+
     fn refused(&self, why: String) -> Outcome {
         Outcome::Refused { node: self.running.me, why }
     }
 
     /// Reads the file and what it differs in.
-    fn read(&self) -> Result<(Config, Key, Differences), String> {
-        let (config, key) = load(&self.file).map_err(|failure| failure.message)?;
-        let at = |why| format!("{}: {why}", self.file.display());
+    fn read(&self) -> Result<Read, String> {
+        let (Loaded { config, keys, .. }, key) =
+            load(&self.source).map_err(|failure| failure.message)?;
+        let at = |why| format!("{}: {why}", self.source.file().display());
         let differences = self.running.differences(&config).map_err(at)?;
         let new = fingerprint(&key);
         let number = |fingerprint: u64| fingerprint.to_le_bytes()[0];
@@ -121,7 +140,7 @@ impl<A> Reload<A> {
                            another one with `synchrotron keygen`"
                 .to_owned()));
         }
-        Ok((config, key, differences))
+        Ok(Read { config, keys, key, differences })
     }
 
     /// Somebody asks for a reload. Gives what to ask the other nodes for.
@@ -133,12 +152,12 @@ impl<A> Reload<A> {
             let why = "another reload that was asked for here is under way; try again";
             return Err((asker, self.refused(why.to_owned())));
         }
-        let (config, key, _) = match self.read() {
+        let Read { config, key, .. } = match self.read() {
             Ok(read) => read,
             Err(why) => return Err((asker, self.refused(why))),
         };
         let number = self.next_number;
-        self.next_number += 1;
+        self.next_number = self.next_number.wrapping_add(1);
         let (since, given_up, notes) = (Instant::now(), false, Vec::new());
         self.asked = Some(Asked { asker, number, since, given_up, notes });
         let target = Target {
@@ -189,7 +208,7 @@ impl<A> Reload<A> {
             Event::Aborted { change, why } => {
                 self.checked.take_if(|checked| checked.change == change);
                 let outcome = self.aborted(why);
-                Step::Over(self.asker(change).map(|asked| (asked.asker, outcome)))
+                Step::Over(self.asker(change).map(|asked| asked.asker), outcome)
             }
             Event::Killed { .. } => Step::Nothing,
         }
@@ -215,11 +234,11 @@ impl<A> Reload<A> {
 
     fn check(&mut self, change: ChangeId, target: Target, members: &[NodeId]) -> Step<A> {
         let answer = |good, text| Request::Answer { change, answer: Answer { good, text } };
-        let read = self.read().and_then(|(config, key, differences)| {
-            self.compare(change.node, target, members, &config, &key)?;
-            Ok((config, key, differences))
+        let read = self.read().and_then(|read| {
+            self.compare(change.node, target, members, &read.config, &read.key)?;
+            Ok(read)
         });
-        let (config, key, differences) = match read {
+        let Read { config, keys, key, differences } = match read {
             Ok(read) => read,
             Err(why) => return Step::Answer(answer(false, why), None),
         };
@@ -232,7 +251,7 @@ impl<A> Reload<A> {
         let new_key =
             if fingerprint(&key) == self.key { None } else { key.as_ref().map(|key| key.0) };
         let takeover = Box::new(Takeover { change, config: running, new_key });
-        self.checked = Some(Checked { change, config, key, differences });
+        self.checked = Some(Checked { change, config, keys, key, differences });
         Step::Answer(answer(true, note), Some(takeover))
     }
 
@@ -245,7 +264,7 @@ impl<A> Reload<A> {
         config: &Config,
         key: &Key,
     ) -> Result<(), String> {
-        let file = self.file.display();
+        let file = self.source.file().display();
         if config.config_version != target.config_version {
             return Err(format!(
                 "{file}: cluster.config_version = {}: node {asker}'s file has {}; accepted: the same on every node",
@@ -278,22 +297,32 @@ impl<A> Reload<A> {
             return Step::Nothing;
         };
         self.running.adopt(&checked.config);
+        self.keys = checked.keys;
         let key = fingerprint(&checked.key);
         let new_key = std::mem::replace(&mut self.key, key) != key;
-        let done = self.asker(change).map(|asked| {
-            let outcome = Outcome::Committed {
-                config_version: self.running.config_version,
-                at_run_time: checked.differences.at_run_time,
-                new_key,
-                notes: asked.notes,
-            };
-            (asked.asker, outcome)
-        });
-        Step::Changed(done)
+        let (asker, notes) = match self.asker(change) {
+            Some(asked) => (Some(asked.asker), asked.notes),
+            None => (None, Vec::new()),
+        };
+        let outcome = Outcome::Committed {
+            config_version: self.running.config_version,
+            at_run_time: checked.differences.at_run_time,
+            new_key,
+            notes,
+        };
+        Step::Changed(asker, outcome)
     }
 }
 
 impl Outcome {
+    /// Why nothing was changed; `None` where it was.
+    pub(crate) fn error(&self) -> Option<&str> {
+        match self {
+            Self::Committed { .. } => None,
+            Self::Refused { why, .. } => Some(why),
+        }
+    }
+
     /// For whoever asked, as JSON.
     pub(crate) fn json(&self) -> String {
         match self {

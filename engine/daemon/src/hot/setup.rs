@@ -24,8 +24,12 @@ use crate::recorder::Recorder;
 
 /// What the hot thread is made from.
 pub(crate) struct Plan {
+    /// Where the configuration comes from.
+    pub(crate) source: schema::Source,
     /// The checked configuration.
     pub(crate) config: Config,
+    /// What the file says, for the configuration map.
+    pub(crate) keys: Vec<schema::corosync::ConfKey>,
     /// What the configuration says and this engine does not do.
     pub(crate) warnings: Vec<String>,
     /// The cluster key, if encryption is on.

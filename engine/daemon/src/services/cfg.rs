@@ -1,25 +1,258 @@
-//! Administration of this node.
+//! Administration: addresses and links of nodes, shutdown with a veto, reload, making another node leave.
 
-use services::cfg::{Answer, Request};
-use services::{Answer as Any, Failure};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Instant;
 
-use super::Outcome;
+use schema::Config;
+use services::cfg::{Answer, Link, LinkStatus, Node, Notice, Request, Shutdown};
+use services::{Answer as Any, Failure, Reply};
+use session::{AskId, ConnectionId};
 
-/// What administration knows.
-pub(super) struct Cfg {
-    node: u32,
+use super::{Action, Outcome};
+use crate::status::Snapshot;
+
+/// A peer not heard for this long is not connected.
+const HEARD_MS_MAX: u64 = 10_000;
+
+/// The version of the wire format, for those who ask.
+const WIRE_VERSION: u8 = wire::link::VERSION;
+
+/// What a tracker said to a shutdown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Said {
+    Nothing,
+    Yes,
+    No,
+}
+
+/// A shutdown that waits for answers.
+struct Pending {
+    ask: AskId,
+    how: Shutdown,
+    until: Instant,
+}
+
+/// Administration of this node.
+pub(crate) struct Cfg {
+    me: u32,
+    /// Address and token address of every node.
+    nodes: BTreeMap<u32, (IpAddr, String)>,
+    trackers: BTreeMap<ConnectionId, Said>,
+    pending: Option<Pending>,
 }
 
 impl Cfg {
-    pub(super) fn new(node: u32) -> Self {
-        Self { node }
+    pub(crate) fn new(config: &Config) -> Self {
+        let mut cfg = Self {
+            me: config.me,
+            nodes: BTreeMap::new(),
+            trackers: BTreeMap::new(),
+            pending: None,
+        };
+        cfg.set_config(config);
+        cfg
     }
 
-    pub(super) fn ask(&mut self, request: &Request) -> Outcome {
+    /// The node list is this now.
+    pub(crate) fn set_config(&mut self, config: &Config) {
+        let nodes = config.nodes.iter();
+        self.nodes = nodes.map(|n| (n.id, (n.address.ip(), n.address.ip().to_string()))).collect();
+    }
+
+    /// A question. `trusted`: whether who asks may change something.
+    pub(super) fn ask(
+        &mut self,
+        ask: AskId,
+        trusted: bool,
+        request: &Request,
+        timeout: std::time::Duration,
+        actions: &mut Vec<Action>,
+    ) -> Outcome {
+        let changes = matches!(
+            request,
+            Request::Kill { .. } | Request::TryShutdown(_) | Request::Reload | Request::ReopenLogs
+        );
+        if changes && !trusted {
+            return Outcome::Now(Err(Failure::Access));
+        }
         let reply = match request {
-            Request::LocalGet => Ok(Any::Cfg(Answer::Local { node: self.node })),
-            _ => Err(Failure::NotSupported),
+            Request::LocalGet => Ok(Any::Cfg(Answer::Local { node: self.me })),
+            Request::NodeAddresses { node } => self.addresses(*node),
+            Request::NodeStatus { .. } | Request::Links | Request::Kill { .. } => {
+                return Outcome::NeedsSnapshot;
+            }
+            Request::Track => {
+                self.track(ask.connection(), actions);
+                Ok(Any::Done)
+            }
+            Request::Untrack => {
+                self.untrack(ask.connection(), actions);
+                Ok(Any::Done)
+            }
+            Request::TryShutdown(how) => return self.try_shutdown(ask, *how, timeout, actions),
+            Request::ReplyShutdown { yes } => self.reply(ask.connection(), *yes, actions),
+            Request::Reload => {
+                actions.push(Action::Reload(ask));
+                return Outcome::Later;
+            }
+            Request::ReopenLogs => {
+                actions.push(Action::ReopenLogs);
+                Ok(Any::Done)
+            }
         };
         Outcome::Now(reply)
+    }
+
+    /// A question that needed to know how this moment looks.
+    pub(super) fn with_snapshot(
+        &self,
+        request: &Request,
+        snapshot: &Snapshot,
+        actions: &mut Vec<Action>,
+    ) -> Reply {
+        match request {
+            Request::NodeStatus { node } => self.node(*node, snapshot),
+            Request::Links => Ok(Any::Cfg(Answer::Links(vec![self.link(snapshot)]))),
+            Request::Kill { node, reason } => {
+                if !snapshot.ring.members.contains(node) {
+                    return Err(Failure::NotExist);
+                }
+                let text = String::from_utf8_lossy(reason).into_owned();
+                actions.push(Action::Kill { node: *node, text });
+                Ok(Any::Done)
+            }
+            _ => Err(Failure::NotSupported),
+        }
+    }
+
+    fn addresses(&self, node: u32) -> Reply {
+        let node = if node == 0 { self.me } else { node };
+        let (ip, _) = self.nodes.get(&node).ok_or(Failure::NotExist)?;
+        Ok(Any::Cfg(Answer::Addresses(vec![*ip])))
+    }
+
+    fn is_connected(&self, node: u32, snapshot: &Snapshot) -> bool {
+        let heard = |peer: &&crate::status::Peer| {
+            peer.node == node && peer.heard_ms_ago.is_some_and(|ms| ms < HEARD_MS_MAX)
+        };
+        node == self.me || snapshot.peers.iter().any(|peer| heard(&peer))
+    }
+
+    fn node(&self, node: u32, snapshot: &Snapshot) -> Reply {
+        let (_, destination) = self.nodes.get(&node).ok_or(Failure::FailedOperation)?;
+        let source = self.nodes.get(&self.me).map(|(_, text)| text.clone()).unwrap_or_default();
+        let connected = self.is_connected(node, snapshot);
+        let link = Link {
+            number: 0,
+            enabled: true,
+            connected,
+            dynamic: false,
+            mtu: snapshot.engine.datagram_bytes as u32,
+            source,
+            destination: destination.clone(),
+        };
+        Ok(Any::Cfg(Answer::Node(Node {
+            id: node,
+            reachable: connected,
+            remote: false,
+            external: false,
+            wire_min: WIRE_VERSION,
+            wire_max: WIRE_VERSION,
+            wire: WIRE_VERSION,
+            links: vec![link],
+        })))
+    }
+
+    /// One character per node: bit 0 is "configured", bit 1 "connected"; `n` is this node.
+    fn link(&self, snapshot: &Snapshot) -> LinkStatus {
+        let name = self.nodes.get(&self.me).map(|(_, text)| text.clone()).unwrap_or_default();
+        let status = |node: &u32| match (*node == self.me, self.is_connected(*node, snapshot)) {
+            (true, _) => 'n',
+            (false, true) => '3',
+            (false, false) => '1',
+        };
+        LinkStatus { name, status: self.nodes.keys().map(status).collect() }
+    }
+
+    fn track(&mut self, connection: ConnectionId, actions: &mut Vec<Action>) {
+        self.trackers.entry(connection).or_insert(Said::Nothing);
+        if let Some(pending) = &self.pending {
+            // It comes in the middle: it is asked too.
+            actions.push(Action::Notify(connection, Notice::Shutdown(pending.how)));
+        }
+    }
+
+    fn try_shutdown(
+        &mut self,
+        ask: AskId,
+        how: Shutdown,
+        timeout: std::time::Duration,
+        actions: &mut Vec<Action>,
+    ) -> Outcome {
+        if how == Shutdown::Immediate {
+            actions.push(Action::Leave);
+            return Outcome::Now(Ok(Any::Done));
+        }
+        if self.pending.is_some() {
+            return Outcome::Now(Err(Failure::Exist));
+        }
+        for (connection, said) in &mut self.trackers {
+            // Who asks agrees.
+            let asks = *connection == ask.connection();
+            *said = if asks { Said::Yes } else { Said::Nothing };
+            if !asks {
+                actions.push(Action::Notify(*connection, Notice::Shutdown(how)));
+            }
+        }
+        self.pending = Some(Pending { ask, how, until: Instant::now() + timeout });
+        self.decide(false, actions);
+        Outcome::Later
+    }
+
+    fn reply(&mut self, connection: ConnectionId, yes: bool, actions: &mut Vec<Action>) -> Reply {
+        if self.pending.is_none() {
+            return Err(Failure::Access);
+        }
+        let said = self.trackers.get_mut(&connection).ok_or(Failure::Access)?;
+        *said = if yes { Said::Yes } else { Said::No };
+        self.decide(false, actions);
+        Ok(Any::Done)
+    }
+
+    /// Ends a shutdown that all have answered, or whose time is over: silence then counts as no.
+    fn decide(&mut self, over: bool, actions: &mut Vec<Action>) {
+        let waits = self.trackers.values().any(|said| *said == Said::Nothing);
+        if waits && !over {
+            return;
+        }
+        let Some(pending) = self.pending.take() else { return };
+        let agreed = self.trackers.values().all(|said| *said == Said::Yes);
+        if agreed || pending.how == Shutdown::Regardless {
+            actions.push(Action::Answer(pending.ask, Ok(Any::Done)));
+            actions.push(Action::Leave);
+        } else {
+            actions.push(Action::Answer(pending.ask, Err(Failure::Busy)));
+        }
+    }
+
+    /// What is due.
+    pub(super) fn tick(&mut self, actions: &mut Vec<Action>) {
+        if self.pending.as_ref().is_some_and(|pending| pending.until <= Instant::now()) {
+            self.decide(true, actions);
+        }
+    }
+
+    /// A connection is over. A shutdown that it asked for is given up: nobody waits for what comes of it.
+    pub(super) fn closed(&mut self, connection: ConnectionId, actions: &mut Vec<Action>) {
+        self.pending.take_if(|pending| pending.ask.connection() == connection);
+        self.untrack(connection, actions);
+    }
+
+    /// A connection tracks no more.
+    fn untrack(&mut self, connection: ConnectionId, actions: &mut Vec<Action>) {
+        if self.trackers.remove(&connection).is_some() {
+            self.decide(false, actions);
+        }
     }
 }

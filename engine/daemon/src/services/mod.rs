@@ -2,18 +2,22 @@
 //! service they are for, and notices back. Lives on the control thread.
 //!
 //! A service is a machine of its own in a file of its own: it gets a question and who asks ([`Caller`]), and says
-//! what comes of it ([`Outcome`]). What it keeps per connection (trackers) goes when the connection does
-//! ([`Services::closed`]). Notices are bounded by the acceptor: a program that lets more than 4 MiB of them pile
-//! up is cut off, so nothing here waits for a slow one.
+//! what comes of it ([`Outcome`]). What it wants done beyond an answer it says as [`Action`]s, which the control
+//! thread takes. What it keeps per connection (trackers) goes when the connection does ([`Services::closed`]).
+//! Notices are bounded by the acceptor: a program that lets more than 4 MiB of them pile up is cut off, so
+//! nothing here waits for a slow one.
 
 mod cfg;
+mod cmap;
 mod cpg;
 
 use std::collections::HashMap;
 
+use schema::Config;
+use schema::corosync::ConfKey;
 use services::codec::{self, Malformed};
-use services::{Failure, Reply, Request};
-use session::{Acceptor, AskId};
+use services::{Failure, Notice, Reply, Request};
+use session::{Acceptor, AskId, ConnectionId};
 
 use crate::status::Snapshot;
 
@@ -25,6 +29,8 @@ const WAITING_MAX: usize = 128;
 pub(crate) struct Caller {
     /// The question, and through [`AskId::connection`] the connection.
     pub(crate) ask: AskId,
+    /// Whether it may change something; users of another trust domain may only look.
+    pub(crate) trusted: bool,
 }
 
 /// What came of a question.
@@ -33,6 +39,8 @@ pub(crate) enum Outcome {
     Now(Reply),
     /// Ask again with a snapshot of the hot thread ([`Services::with_snapshot`]).
     NeedsSnapshot,
+    /// The answer comes as [`Action::Answer`], or what an action leads to gives it.
+    Later,
 }
 
 /// What the control thread does next about a question.
@@ -43,27 +51,63 @@ pub(crate) enum Next {
     Snapshot(AskId),
 }
 
+/// What a service wants done.
+pub(crate) enum Action {
+    /// This node leaves and ends.
+    Leave,
+    /// Reload the configuration of all nodes, and answer this question then.
+    Reload(AskId),
+    /// Open log files anew.
+    ReopenLogs,
+    /// Ask a member to leave and end.
+    Kill {
+        /// Which.
+        node: u32,
+        /// Why.
+        text: String,
+    },
+    /// Answer a question that waited.
+    Answer(AskId, Reply),
+    /// Tell a tracker of administration.
+    Notify(ConnectionId, services::cfg::Notice),
+}
+
 /// All services of this node.
 pub(crate) struct Services {
     cfg: cfg::Cfg,
-    /// Questions that wait for a snapshot.
-    waiting: HashMap<AskId, Request>,
+    /// The configuration map and the statistics.
+    pub(crate) cmap: cmap::Cmap,
+    /// Questions that wait for a snapshot, and whether who asks may change something.
+    waiting: HashMap<AskId, (Request, bool)>,
+    actions: Vec<Action>,
 }
 
 impl Services {
     /// The services of this node.
-    pub(crate) fn new(node: u32) -> Self {
-        Self { cfg: cfg::Cfg::new(node), waiting: HashMap::new() }
+    pub(crate) fn new(config: &Config, keys: &[ConfKey]) -> Self {
+        Self {
+            cfg: cfg::Cfg::new(config),
+            cmap: cmap::Cmap::new(config, keys),
+            waiting: HashMap::new(),
+            actions: Vec::new(),
+        }
+    }
+
+    /// The configuration is this now; `keys` are what its file says.
+    pub(crate) fn set_config(&mut self, config: &Config, keys: &[ConfKey]) {
+        self.cfg.set_config(config);
+        self.cmap.set_config(config, keys);
     }
 
     /// A question, as it came.
     pub(crate) fn ask(&mut self, caller: Caller, bytes: &[u8], acceptor: &mut Acceptor) -> Next {
         let outcome = match codec::decode::<Request>(bytes) {
-            Ok(request) => match self.dispatch(&request) {
+            Ok(request) => match self.dispatch(caller, &request) {
                 Outcome::NeedsSnapshot if self.waiting.len() < WAITING_MAX => {
-                    self.waiting.insert(caller.ask, request);
+                    self.waiting.insert(caller.ask, (request, caller.trusted));
                     return Next::Snapshot(caller.ask);
                 }
+                Outcome::Later => return Next::Answered,
                 Outcome::NeedsSnapshot => Err(Failure::TryAgain),
                 Outcome::Now(reply) => reply,
             },
@@ -75,13 +119,16 @@ impl Services {
         Next::Answered
     }
 
-    fn dispatch(&mut self, request: &Request) -> Outcome {
+    fn dispatch(&mut self, caller: Caller, request: &Request) -> Outcome {
+        let Caller { ask, trusted } = caller;
         match request {
-            Request::Cfg(request) => self.cfg.ask(request),
-            Request::Cpg(request) => cpg::ask(request),
-            Request::Cmap(_) | Request::Quorum(_) | Request::Votequorum(_) => {
-                Outcome::Now(Err(Failure::NotSupported))
+            Request::Cfg(request) => {
+                let timeout = self.cmap.shutdown_timeout();
+                self.cfg.ask(ask, trusted, request, timeout, &mut self.actions)
             }
+            Request::Cmap(request) => self.cmap.ask(ask.connection(), trusted, request),
+            Request::Cpg(request) => cpg::ask(request),
+            Request::Quorum(_) | Request::Votequorum(_) => Outcome::Now(Err(Failure::NotSupported)),
         }
     }
 
@@ -99,24 +146,37 @@ impl Services {
         snapshot: &Snapshot,
         acceptor: &mut Acceptor,
     ) -> bool {
-        let Some(request) = self.waiting.remove(&ask) else { return false };
+        let Some((request, trusted)) = self.waiting.remove(&ask) else { return false };
         let reply = match &request {
             Request::Cpg(request) => cpg::with_snapshot(request, snapshot),
-            _ => Err(Failure::NotSupported),
+            Request::Cmap(request) => self.cmap.answer(ask.connection(), trusted, request),
+            Request::Cfg(request) => self.cfg.with_snapshot(request, snapshot, &mut self.actions),
+            Request::Quorum(_) | Request::Votequorum(_) => Err(Failure::NotSupported),
         };
         answer(acceptor, ask, &reply);
         true
+    }
+
+    /// What is due, what services want done since the last call, and notices of changed keys.
+    pub(crate) fn turn(&mut self, acceptor: &mut Acceptor) -> Vec<Action> {
+        self.cfg.tick(&mut self.actions);
+        for (connection, notice) in self.cmap.notices() {
+            acceptor.notify(connection, &codec::encode(&Notice::Cmap(notice)));
+        }
+        std::mem::take(&mut self.actions)
     }
 
     /// Forgets connections that are over.
     pub(crate) fn closed(&mut self, acceptor: &mut Acceptor) {
         for connection in acceptor.take_closed() {
             self.waiting.retain(|ask, _| ask.connection() != connection);
+            self.cmap.closed(connection);
+            self.cfg.closed(connection, &mut self.actions);
         }
     }
 }
 
 /// Sends an answer.
-fn answer(acceptor: &mut Acceptor, ask: AskId, reply: &Reply) {
+pub(crate) fn answer(acceptor: &mut Acceptor, ask: AskId, reply: &Reply) {
     acceptor.answer(ask, &codec::encode(reply));
 }

@@ -1,6 +1,8 @@
 //! Real engines: processes with configuration files, sockets and programs.
 
+mod administration;
 mod cluster;
+mod cmap;
 mod corosync_conf;
 mod failures;
 mod order;

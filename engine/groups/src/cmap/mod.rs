@@ -18,8 +18,8 @@ pub use value::Value;
 /// Shortest and longest key in bytes, as Corosync has them (`ICMAP_KEYNAME_MINLEN`, `_MAXLEN`).
 pub const KEY_BYTES: core::ops::RangeInclusive<usize> = 3..=255;
 
-/// Longest value in bytes: with the longest key it still fits one question of a program.
-pub const VALUE_BYTES_MAX: usize = 32_000;
+/// Longest value in bytes: with the longest key it still fits one question of a program, and one notice.
+pub const VALUE_BYTES_MAX: usize = 31_000;
 
 /// Most bytes of keys and values together, 64 bytes counted for each beside its own. A program that
 /// writes without end must not use the engine's memory up.
