@@ -298,7 +298,7 @@ impl<'p> World<'p> {
                 Some(Output::Event(event)) => {
                     spent_ns = self.event(index, now_ns, spent_ns, &event)
                 }
-                Some(Output::Trace(_) | Output::Left) => {}
+                Some(Output::Change(_) | Output::Trace(_) | Output::Left) => {}
             }
         }
     }
