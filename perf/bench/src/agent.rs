@@ -12,7 +12,7 @@ use hdrhistogram::serialization::{Serializer, V2Serializer};
 
 use crate::protocol::{AgentMark, Answer, Ask, SeatMark};
 use crate::seat::Seat;
-use crate::usage::Usage;
+use crate::usage::{Machine, Usage};
 
 #[derive(Default)]
 struct Agent {
@@ -98,6 +98,7 @@ impl Agent {
             seats: self.seats.iter().map(mark).collect(),
             own: Usage::of(&[std::process::id()]),
             started: Usage::of(&pids),
+            machine: Machine::now(),
             all_run: self.started.iter_mut().all(Engine::is_running),
         }
     }

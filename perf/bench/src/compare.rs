@@ -121,6 +121,7 @@ impl Compare {
 
     /// Measures both in turn.
     pub(crate) fn measure(&self, tool: &Path, bar: &ProgressBar) -> anyhow::Result<Comparison> {
+        ensure!(self.setup.hosts.is_empty(), "Corosync is compared on this machine only");
         let program = corosync::available(self.transport, self.setup.encryption);
         let (mut theirs, mut ours, mut idle_before) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..self.pairs {

@@ -16,6 +16,7 @@ mod desk;
 mod failover;
 mod figures;
 mod host;
+mod hosts;
 mod load;
 mod local;
 mod log;
@@ -42,7 +43,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 /// What can be measured.
 #[derive(Subcommand)]
 pub enum Bench {
-    /// Engines on this machine, under every kind of load.
+    /// Engines on this machine (or `--hosts`), under every kind of load.
     Local(Box<local::Local>),
     /// Corosync and our engine in turn, under the same loads: one object with both and their ratio.
     Compare(Box<compare::Compare>),

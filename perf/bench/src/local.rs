@@ -1,4 +1,4 @@
-//! `synchrotron bench local`: engines of ours on this machine.
+//! `synchrotron bench local`: engines of ours on this machine, or on the hosts that are named.
 
 use std::path::{Path, PathBuf};
 
@@ -31,6 +31,8 @@ pub struct Local {
 /// What `bench local --json` prints.
 #[derive(Serialize)]
 struct Report<'a> {
+    /// The process that measured, as directories of hosts are named after it.
+    pid: u32,
     host: Host,
     settings: &'a Setup,
     #[serde(flatten)]
@@ -44,7 +46,8 @@ impl Local {
         let figures = self.measure(tool, &bar)?;
         bar.finish_and_clear();
         let failed = (!figures.order.identical).then(|| figures.order.findings.join("; "));
-        let report = Report { host: Host::here(), settings: &self.setup, figures };
+        let pid = std::process::id();
+        let report = Report { pid, host: Host::here(), settings: &self.setup, figures };
         if json {
             println!("{}", serde_json::to_string(&report)?);
         } else {
@@ -57,7 +60,11 @@ impl Local {
     fn measure(&self, tool: &Path, bar: &ProgressBar) -> anyhow::Result<Figures> {
         let idle_before = host::wait_idle(self.setup.patience());
         bar.set_message("starting the engines");
-        let mut stage = Stage::synchrotron(&self.setup, tool)?;
+        let mut stage = if self.setup.hosts.is_empty() {
+            Stage::synchrotron(&self.setup, tool)?
+        } else {
+            Stage::hosts(&self.setup, tool)?
+        };
         let mut figures = Figures {
             engine: stage.name.clone(),
             formation_s: stage.formation_s,

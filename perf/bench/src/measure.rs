@@ -35,17 +35,22 @@ pub(crate) const IDLE_GAP_NS: u64 = 1_000_000;
 /// Everything that can be counted, at one moment.
 struct Moment {
     mark: Mark,
-    machine: Machine,
+    /// Of ours, or of every host.
+    machines: Vec<Machine>,
     engines: Usage,
     counters: Vec<Vec<(String, u64)>>,
 }
 
 impl Moment {
     fn now(stage: &mut Stage) -> anyhow::Result<Self> {
-        let machine = Machine::now();
+        let here = Machine::now();
         let mark = stage.crew.mark()?;
+        let machines = match stage.is_remote() {
+            true => mark.agents.iter().map(|agent| agent.machine).collect(),
+            false => vec![here],
+        };
         let engines = stage.engines(&mark);
-        Ok(Self { mark, machine, engines, counters: stage.counters() })
+        Ok(Self { mark, machines, engines, counters: stage.counters() })
     }
 }
 
@@ -134,12 +139,15 @@ fn figures(before: &Moment, after: &Moment) -> LoadFigures {
     let subscribers = messages.len().max(1) as f64;
     let engines = after.engines.since(before.engines);
     let generator = after.mark.own().since(before.mark.own());
-    let machine_us = after.machine.busy_us_since(&before.machine);
-    let machine_seconds = (after.machine.at_ns - before.machine.at_ns) as f64 / 1e9;
+    let machines = || before.machines.iter().zip(&after.machines);
+    let machine_us: f64 = machines().map(|(before, after)| after.busy_us_since(before)).sum();
+    let first = machines().next().map(|(before, after)| after.at_ns - before.at_ns);
+    let machine_seconds = first.unwrap_or(0) as f64 / 1e9;
     let (engines_us, generator_us) = (engines.cpu_ns as f64 / 1e3, generator.cpu_ns as f64 / 1e3);
     // Nothing was sent in a load of silence: then "per message" says nothing.
     let each = |total: f64| if slowest > 0.0 { total / slowest } else { 0.0 };
-    let switches = after.machine.switches.saturating_sub(before.machine.switches);
+    let switched = |(a, b): (&Machine, &Machine)| b.switches.saturating_sub(a.switches);
+    let switches: u64 = machines().map(switched).sum();
     let counters = counted(&before.counters, &after.counters);
     let count = |name: &str| counters.get(name).copied().unwrap_or(0);
     let rotations = count("totem.token_rotations");

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::Account;
 use crate::seat::{Order, Place};
-use crate::usage::Usage;
+use crate::usage::{Machine, Usage};
 
 /// To an agent.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -75,6 +75,8 @@ pub(crate) struct AgentMark {
     pub(crate) own: Usage,
     /// What the programs have used that it started.
     pub(crate) started: Usage,
+    /// What its machine has used.
+    pub(crate) machine: Machine,
     /// Whether they run.
     pub(crate) all_run: bool,
 }

@@ -100,6 +100,10 @@ pub(crate) struct Setup {
     #[arg(long, default_value_t = 0, conflicts_with = "loopback",
           value_parser = clap::value_parser!(u8).range(0..=50))]
     pub(crate) loss: u8,
+    /// Engines on these hosts, reached by ssh without a password, instead of `--nodes` here: `[USER@]HOST[=ADDRESS]`,
+    /// separated by commas; the address is where the engines find each other.
+    #[arg(long, value_delimiter = ',', num_args = 1, conflicts_with_all = ["loopback", "loss", "nodes"])]
+    pub(crate) hosts: Vec<String>,
     /// More configuration of our engines, as in `engine.spin="20us"`; may be given several times.
     #[arg(long, value_name = "SECTION.KEY=VALUE", value_parser = setting)]
     pub(crate) set: Vec<(String, String)>,
@@ -108,7 +112,22 @@ pub(crate) struct Setup {
 impl Setup {
     /// How many engines.
     pub(crate) fn nodes(&self) -> usize {
-        usize::from(self.nodes)
+        if self.hosts.is_empty() { usize::from(self.nodes) } else { self.hosts.len() }
+    }
+
+    /// What the options say about the engines' configuration.
+    pub(crate) fn engine_settings(&self) -> Vec<(String, String)> {
+        let mode = match self.mode {
+            Mode::Busy => "busy",
+            Mode::Adaptive => "adaptive",
+            Mode::Park => "park",
+        };
+        let mut settings = vec![("engine".to_owned(), format!("idle = \"{mode}\""))];
+        if self.mtu != 1500 {
+            settings.push(("transport".to_owned(), format!("mtu = \"{}B\"", self.mtu)));
+        }
+        settings.extend(self.set.iter().cloned());
+        settings
     }
 
     pub(crate) fn sizes(&self) -> Sizes {

@@ -13,8 +13,9 @@ use tempfile::TempDir;
 use crate::corosync::{self, Transport};
 use crate::crew::{Crew, Mark};
 use crate::figures::Memory;
+use crate::hosts::Hosts;
 use crate::seat::Place;
-use crate::setup::{Agents, Mode, Setup, Switch};
+use crate::setup::{Agents, Setup, Switch};
 use crate::usage::Usage;
 
 /// Longest wait for a ring to form: Corosync's takes 37 s with 32 nodes.
@@ -71,6 +72,8 @@ enum Engines {
     Synchrotron(Box<Cluster>),
     /// Corosync's, which the agents started; their network and their files.
     Corosync { _network: Namespaces, dir: TempDir },
+    /// Ours on other hosts, which the agents there started.
+    Hosts(Hosts),
 }
 
 impl Stage {
@@ -120,6 +123,41 @@ impl Stage {
         })
     }
 
+    /// Starts engines of ours on other hosts and waits until everybody sees everybody.
+    ///
+    /// # Errors
+    /// When a host is not reached, something does not start or the ring does not form.
+    pub(crate) fn hosts(setup: &Setup, tool: &Path) -> anyhow::Result<Self> {
+        let hosts = Hosts::prepare(setup, tool)?;
+        let mut crew =
+            Crew::start((0..hosts.len()).map(|node| hosts.agent_command(node)).collect())?;
+        for node in 0..hosts.len() {
+            crew.start_program(node, hosts.argv(node), hosts.log(node))?;
+        }
+        let started = Instant::now();
+        let places = (0..hosts.len()).map(|node| vec![Place::Synchrotron(hosts.socket(node))]);
+        crew.open(places.collect(), hosts.len(), setup.sizes().max())?;
+        let formation_s = form(&mut crew, hosts.len(), started)?;
+        let encryption = setup.encryption;
+        let version = env!("CARGO_PKG_VERSION");
+        let name =
+            format!("synchrotron {version}, {:?}, encryption {encryption:?}, hosts", setup.mode);
+        Ok(Self {
+            crew,
+            name: name.to_lowercase(),
+            formation_s,
+            pids: Vec::new(),
+            pages: Vec::new(),
+            engines: Engines::Hosts(hosts),
+            _hogs: Hogs::start(0),
+        })
+    }
+
+    /// Whether the engines are on other machines.
+    pub(crate) fn is_remote(&self) -> bool {
+        matches!(self.engines, Engines::Hosts(_))
+    }
+
     /// Starts Corosync's engines and waits until everybody sees everybody.
     ///
     /// # Errors
@@ -164,6 +202,7 @@ impl Stage {
         match &mut self.engines {
             Engines::Synchrotron(cluster) => logs(cluster),
             Engines::Corosync { dir, .. } => corosync_logs(dir),
+            Engines::Hosts(hosts) => format!("(logs are on the {} hosts)", hosts.len()),
         }
     }
 
@@ -236,16 +275,6 @@ fn form(crew: &mut Crew, nodes: usize, started: Instant) -> anyhow::Result<f64> 
 }
 
 fn spec(setup: &Setup, tool: &Path) -> anyhow::Result<Spec> {
-    let mode = match setup.mode {
-        Mode::Busy => "busy",
-        Mode::Adaptive => "adaptive",
-        Mode::Park => "park",
-    };
-    let mut extra = vec![("engine".to_owned(), format!("idle = \"{mode}\""))];
-    if setup.mtu != 1500 {
-        extra.push(("transport".to_owned(), format!("mtu = \"{}B\"", setup.mtu)));
-    }
-    extra.extend(setup.set.iter().cloned());
     let place = if setup.loopback {
         let base_port = cluster::free_ports(2 * setup.nodes + 1)?;
         cluster::Place::Loopback { base_port }
@@ -257,6 +286,6 @@ fn spec(setup: &Setup, tool: &Path) -> anyhow::Result<Spec> {
         place,
         program: vec![tool.to_owned(), "engine".into()],
         encrypted: setup.encryption == Switch::On,
-        extra,
+        extra: setup.engine_settings(),
     })
 }

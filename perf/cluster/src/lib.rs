@@ -25,5 +25,5 @@ pub use observer::{Member, Observer, Verdict, ViewId, ViewLog, compare};
 pub use participant::{Participant, Rate, Role, SeenView};
 pub use ports::free_ports;
 pub use rig::{Rig, wait_until};
-pub use spec::{Cluster, Place, Spec};
+pub use spec::{Cluster, Place, Spec, render, test_key};
 pub use torture::Plan;

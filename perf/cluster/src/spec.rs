@@ -145,9 +145,7 @@ impl Cluster {
         use std::os::unix::fs::OpenOptionsExt;
         let mut options = std::fs::OpenOptions::new();
         let mut file = options.write(true).create_new(true).mode(0o600).open(self.key_file())?;
-        let key: String =
-            (0..32).map(|byte: u8| format!("{:02x}", byte.wrapping_mul(37))).collect();
-        Ok(std::io::Write::write_all(&mut file, key.as_bytes())?)
+        Ok(std::io::Write::write_all(&mut file, test_key().as_bytes())?)
     }
 
     /// Address and port of a node's data queue; the token's port is one higher.
@@ -180,29 +178,36 @@ impl Cluster {
         };
         sections.push(("security".to_owned(), encryption));
         sections.extend(self.spec.extra.iter().cloned());
-        self.render(sections)
+        let addresses: Vec<String> = (0..self.spec.nodes).map(|node| self.address(node)).collect();
+        render(&sections, &addresses)
     }
+}
 
-    /// One table per section (a section may be given several times), then the node list.
-    fn render(&self, sections: Vec<(String, String)>) -> String {
-        let mut names: Vec<&String> = Vec::new();
-        for (name, _) in &sections {
-            if !names.contains(&name) {
-                names.push(name);
-            }
+/// A key for tests: not secret, but of the right shape.
+pub fn test_key() -> String {
+    (0..32).map(|byte: u8| format!("{:02x}", byte.wrapping_mul(37))).collect()
+}
+
+/// An engine's configuration: one table per section (a section may be given several times), then the node list, node 1
+/// at the first address.
+pub fn render(sections: &[(String, String)], addresses: &[String]) -> String {
+    let mut names: Vec<&String> = Vec::new();
+    for (name, _) in sections {
+        if !names.contains(&name) {
+            names.push(name);
         }
-        let mut text = String::new();
-        for name in names {
-            _ = writeln!(text, "[{name}]");
-            for (_, keys) in sections.iter().filter(|(section, _)| section == name) {
-                _ = writeln!(text, "{keys}");
-            }
-            text.push('\n');
-        }
-        for peer in 0..self.spec.nodes {
-            let (id, address) = (peer + 1, self.address(peer));
-            _ = writeln!(text, "[[nodes]]\nid = {id}\nname = \"n{id}\"\naddress = \"{address}\"\n");
-        }
-        text
     }
+    let mut text = String::new();
+    for name in names {
+        _ = writeln!(text, "[{name}]");
+        for (_, keys) in sections.iter().filter(|(section, _)| section == name) {
+            _ = writeln!(text, "{keys}");
+        }
+        text.push('\n');
+    }
+    for (peer, address) in addresses.iter().enumerate() {
+        let id = peer + 1;
+        _ = writeln!(text, "[[nodes]]\nid = {id}\nname = \"n{id}\"\naddress = \"{address}\"\n");
+    }
+    text
 }

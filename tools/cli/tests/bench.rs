@@ -9,9 +9,14 @@ use serde_json::Value;
 
 /// Runs `synchrotron bench ... --json` and reads what it printed.
 fn bench(args: &[&str]) -> Value {
+    bench_in(&std::env::var("PATH").unwrap(), args)
+}
+
+/// The same with another search path for programs.
+fn bench_in(path: &str, args: &[&str]) -> Value {
     let _machine = common::machine();
     let mut command = Command::new(common::tool());
-    command.arg("bench").args(args).args(["--patience", "0", "--json"]);
+    command.env("PATH", path).arg("bench").args(args).args(["--patience", "0", "--json"]);
     let output = command.output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?} failed: {errors}");
@@ -115,4 +120,31 @@ fn corosync_and_we_are_measured_with_the_same_loads() {
     positive(&report, "/ratio/messages_per_second");
     positive(&report, "/ratio/half_p50");
     assert!(report["quiet"].is_boolean() && report["idle_before"][0].is_number());
+}
+
+#[test]
+fn engines_on_other_hosts_are_driven_over_ssh() {
+    use std::os::unix::fs::PermissionsExt;
+
+    if !common::has_namespaces() {
+        return;
+    }
+    // Hosts are namespaces, and the `ssh` that is found first goes into them.
+    let hosts = cluster::Namespaces::create(2, 1500).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let ssh = dir.path().join("ssh");
+    let script = "#!/bin/sh\nshift 2\nhost=$1\nshift\nexec ip netns exec \"$host\" sh -c \"$*\"\n";
+    std::fs::write(&ssh, script).unwrap();
+    std::fs::set_permissions(&ssh, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", dir.path().display(), std::env::var("PATH").unwrap());
+    let named = [0, 1].map(|host| format!("{}={}", hosts.name(host), hosts.address(host)));
+    let args = ["local", "--hosts", &named.join(","), "--encryption", "on", "--seconds", "0.3"];
+    let report = bench_in(&path, &args);
+    assert_eq!(report["order"]["identical"], true);
+    positive(&report, "/messages_per_second");
+    positive(&report, "/loads/1/cpu_us_per_message/engines");
+    let left = std::fs::read_dir("/tmp").unwrap().flatten();
+    let mine = report["pid"].as_u64().map(|pid| format!("synchrotron-bench-{pid}"));
+    assert!(mine.is_some(), "{report}");
+    assert!(!left.map(|e| e.file_name()).any(|name| name.to_str() == mine.as_deref()));
 }

@@ -23,6 +23,10 @@ pub(crate) fn run(steps: &mut Steps, quick: bool) {
         Ok(()) => _ = workspace.env("SYNCHROTRON_COROSYNC", "1"),
         Err(reason) => steps.skip("tests beside Corosync", &reason),
     }
+    match host::ensure_program("valgrind", "valgrind") {
+        Ok(()) => _ = workspace.env("SYNCHROTRON_VALGRIND", "1"),
+        Err(reason) => steps.skip("instruction counts", &reason),
+    }
     steps.run("tests", workspace);
     let portable = ["test", "-p", "synchrotron-link", "--no-default-features"];
     steps.run("link tests without aws-lc", cargo(portable));
