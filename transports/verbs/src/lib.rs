@@ -11,7 +11,7 @@
 //! costs.
 //!
 //! libibverbs and librdmacm are loaded when they are first used: a program built with this crate starts
-//! on hosts that have neither, and is told so by [`Error`].
+//! on hosts that have neither, and is told so by an error that names them.
 #![cfg_attr(not(feature = "rdma"), forbid(unsafe_code))]
 
 #[cfg(feature = "rdma")]
