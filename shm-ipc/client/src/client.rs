@@ -30,6 +30,9 @@ pub struct Options {
     pub look_for: Duration,
     /// Most bytes of large messages under construction, of all senders together.
     pub assembly_bytes_max: usize,
+    /// As the C libraries need it: the bell is a socket ([`Client::bell`], [`Client::settle`]), and the moment at
+    /// which the groups are agreed in a new ring is shown ([`crate::Configuration::synced`]).
+    pub bell_socket: bool,
 }
 
 impl Default for Options {
@@ -41,6 +44,7 @@ impl Default for Options {
             join_timeout: Duration::from_secs(30),
             look_for: LOOK_FOR,
             assembly_bytes_max: 256 << 20,
+            bell_socket: false,
         }
     }
 }
@@ -142,6 +146,25 @@ impl Client {
         self.attachment.disarm();
     }
 
+    /// The socket that is this client's bell, if [`Options::bell_socket`] asked for one. Its peer is the engine as
+    /// `SO_PEERCRED` tells; after [`Client::settle`] it is readable if and only if there is something to receive, or
+    /// the session is over.
+    pub fn bell(&self) -> Option<BorrowedFd<'_>> {
+        self.attachment.bell()
+    }
+
+    /// Whether [`Client::bell`] is readable now.
+    pub fn is_rung(&self) -> bool {
+        self.attachment.is_rung()
+    }
+
+    /// To be called before the program goes back to waiting on [`Client::bell`]. `pending`: the program has
+    /// something left to do besides what is received here, so the bell must be readable anyway.
+    pub fn settle(&mut self, pending: bool) {
+        let pending = pending || !self.inbox.is_empty();
+        self.attachment.settle(pending);
+    }
+
     /// Asks the daemon something on the session's socket; the answer is one JSON object.
     ///
     /// # Errors
@@ -156,6 +179,7 @@ fn attach(path: &Path, options: Options) -> Result<Attachment, ConnectError> {
         submit_bytes: options.submit_bytes,
         private_bytes: options.private_bytes,
         timeout: options.connect_timeout,
+        socket: options.bell_socket,
     };
     Attachment::connect(path, wanted)
 }

@@ -113,6 +113,9 @@ pub struct Configuration {
     pub ring_rep: u32,
     /// Whether it is the transitional configuration on the way to that ring.
     pub transitional: bool,
+    /// Whether it was told before, and the groups are agreed in it now: views that it led to came in between. Only
+    /// with [`crate::Options::bell_socket`].
+    pub synced: bool,
     /// Its nodes, in ascending order.
     pub nodes: Vec<u32>,
 }

@@ -75,6 +75,55 @@ impl Client {
         self.send(group, bytes, true, false)
     }
 
+    /// Publishes a message that lies in several pieces, of any length that the engine takes. With `wait` as
+    /// [`Client::publish`]; without it waits only in the middle of a message larger than the submit ring.
+    ///
+    /// # Errors
+    /// See [`PublishError`]; then nothing was published, unless the session is over.
+    pub fn publish_parts(
+        &mut self,
+        group: &Group,
+        parts: &[&[u8]],
+        safe: bool,
+        wait: bool,
+    ) -> Result<(), PublishError> {
+        let total: usize = parts.iter().map(|part| part.len()).sum();
+        self.check(group, total as u64)?;
+        if total <= PIECE_BYTES {
+            let kind = if safe { RecordKind::SafeMessage } else { RecordKind::Message };
+            return self.send_record(kind, group, parts, wait);
+        }
+        let pieces = total.div_ceil(PIECE_BYTES);
+        let room = pieces * record_bytes(PIECE_BYTES + PIECE_HEADER_BYTES);
+        let free = self.attachment.submit_bytes() - self.attachment.submitted_bytes();
+        if !wait && free < room.min(self.attachment.submit_bytes()) {
+            return Err(PublishError::Full);
+        }
+        let kind = if safe { RecordKind::SafePiece } else { RecordKind::Piece };
+        let mut rest = parts.iter().copied();
+        let mut part: &[u8] = &[];
+        let mut offset = 0;
+        while offset < total {
+            let mut header = [0; PIECE_HEADER_BYTES];
+            header[..8].copy_from_slice(&(total as u64).to_le_bytes());
+            header[8..].copy_from_slice(&(offset as u64).to_le_bytes());
+            let mut record: Vec<&[u8]> = vec![&header];
+            let mut left = PIECE_BYTES.min(total - offset);
+            offset += left;
+            while left > 0 {
+                while part.is_empty() {
+                    part = rest.next().unwrap_or_default();
+                }
+                let (here, after) = part.split_at(left.min(part.len()));
+                record.push(here);
+                left -= here.len();
+                part = after;
+            }
+            self.send_record(kind, group, &record, true)?;
+        }
+        Ok(())
+    }
+
     /// Room for a message of exactly `len` bytes (at most 32 KiB), to be written in place: saves
     /// the copy of `publish`. The bytes are whatever the ring held there before.
     ///

@@ -322,12 +322,17 @@ impl Client {
                 Some(Ready::NotSent { group, count, reason })
             }
             Kind::Configuration => {
+                let synced = item.count.get() == 2;
+                if synced && !self.options.bell_socket {
+                    return None;
+                }
                 let body = self.attachment.item_body();
                 let nodes = body.as_chunks().0.iter().map(|n| u32::from_le_bytes(*n));
                 Some(Ready::Configuration(Configuration {
                     ring_seq: item.ring_seq.get(),
                     ring_rep: item.ring_rep.get(),
-                    transitional: item.count.get() != 0,
+                    transitional: item.count.get() == 1,
+                    synced,
                     nodes: nodes.collect(),
                 }))
             }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Ring;
+
 /// A question about process groups. What concerns one's own membership and messages goes through the rings of a
 /// session and not through here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,5 +41,9 @@ pub enum Answer {
     Flow {
         /// Whether the ring is formed and the groups are agreed in it.
         synced: bool,
+        /// The newest ring.
+        ring: Ring,
+        /// Its members, ascending.
+        members: Vec<u32>,
     },
 }

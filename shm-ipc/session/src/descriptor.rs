@@ -44,7 +44,8 @@ pub enum Kind {
     Refused = 5,
     /// `seq` messages of `session` to `group` were taken but not sent; `count` is the reason.
     NotSent = 6,
-    /// Body: a configuration of the ring (node ids, `u32` each); `count` is 1 for a transitional one.
+    /// Body: a configuration of the ring (node ids, `u32` each); `count` is 0 for a regular one, 1 for a transitional
+    /// one, 2 when the groups are agreed in the regular one told before.
     Configuration = 7,
     /// Private ring only: go on in the delivery ring at index `seq`, epoch `ring_seq`.
     Resume = 8,

@@ -30,6 +30,7 @@ pub(crate) enum Type {
     Request = 4,
     Answer = 5,
     Notice = 6,
+    Ring = 7,
 }
 
 /// Head of every datagram.
@@ -202,7 +203,8 @@ impl Refusal {
     }
 }
 
-/// Head of a request, of (each part of) its answer, and of a notice (number 0); opaque bytes follow.
+/// Head of a request, of (each part of) its answer, and of a notice (number 0); opaque bytes follow. Also, without
+/// any, the wish to be rung for (the number is what the ring shall say).
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(crate) struct Request {

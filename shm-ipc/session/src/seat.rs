@@ -8,7 +8,7 @@
 
 use std::os::fd::OwnedFd;
 
-use ring::bell::{self, Ringer};
+use ring::bell::{self, RingSocket, Ringer};
 use ring::broadcast::{Cursor, ReaderId};
 use ring::shm::{Access, Draft, Mapping, PAGE_BYTES, PeerAccess, Segment, ShmError};
 use ring::spsc::{Consumer, Memory, Producer, PushError};
@@ -91,8 +91,12 @@ fn engine_bytes(sizes: RingSizes) -> usize {
 }
 
 impl Seat {
-    /// Makes a session's memory: the engine's side, its end of the submit ring, and what to send.
-    pub(crate) fn create(sizes: RingSizes) -> Result<(Self, Consumer, ClientFds), ShmError> {
+    /// Makes a session's memory: the engine's side, its end of the submit ring, and what to send. With two ends of
+    /// a socket that one is its bell: ours and the client's.
+    pub(crate) fn create(
+        sizes: RingSizes,
+        socket: Option<(OwnedFd, OwnedFd)>,
+    ) -> Result<(Self, Consumer, ClientFds), ShmError> {
         let client = Draft::create("synchrotron-client", client_bytes(sizes))?
             .seal(PeerAccess::ReadWrite)?;
         let draft = Draft::create("synchrotron-private", engine_bytes(sizes))?;
@@ -100,16 +104,22 @@ impl Seat {
         let rings = Rings::place(&client, &draft, &page, sizes)?;
         // Our writable mappings are made; from here on nobody gets another.
         let engine = draft.seal(PeerAccess::ReadOnly)?;
-        let (ring_fd, poll_fd) = bell::fds()?;
+        let place = rings.private.consumer_bell();
+        let (bell, bell_fd) = match socket {
+            Some((ours, theirs)) => (Ringer::by_socket(&place, RingSocket::from(ours)), theirs),
+            None => {
+                let (ring_fd, poll_fd) = bell::fds()?;
+                (Ringer::new(&place, Some(ring_fd))?, poll_fd.into())
+            }
+        };
         let seat = Self {
             private: Producer::new(&rings.private)?,
-            bell: Ringer::new(&rings.private.consumer_bell(), Some(ring_fd))?,
+            bell,
             cursor: rings.cursor,
             reader: None,
             diverted_at: 0,
         };
-        let fds =
-            ClientFds { client: client.into_fd(), engine: engine.into_fd(), bell: poll_fd.into() };
+        let fds = ClientFds { client: client.into_fd(), engine: engine.into_fd(), bell: bell_fd };
         Ok((seat, Consumer::new(&rings.submit)?, fds))
     }
 
@@ -156,6 +166,11 @@ impl Seat {
     /// Shows what was written to the client.
     pub(crate) fn publish(&mut self) {
         self.private.publish();
+    }
+
+    /// Whether its bell is a socket: readable must mean that something was delivered, so it is not rung for room.
+    pub(crate) fn rings_for_news_only(&self) -> bool {
+        self.bell.has_socket()
     }
 
     /// Wakes the client if it sleeps; a full fence must have come since publishing. Returns whether it did.

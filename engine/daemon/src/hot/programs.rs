@@ -63,6 +63,8 @@ pub(crate) struct Scratch {
     joined: Vec<(Member, u8)>,
     left: Vec<(Member, u8)>,
     nodes: Vec<u32>,
+    /// Members of the newest regular configuration.
+    ring_nodes: Vec<u32>,
 }
 
 /// Tells programs what the group layer says.
@@ -97,11 +99,14 @@ pub(crate) fn deliver(server: &mut Server, scratch: &mut Scratch, event: Event) 
             if configuration.kind == totem::ConfigurationKind::Regular {
                 // Members that came with this ring have not seen the beginning of what is half sent.
                 server.restart_messages();
+                scratch.ring_nodes.clear();
+                scratch.ring_nodes.extend(configuration.members.iter().map(|node| node.0));
             }
             scratch.nodes.clear();
             scratch.nodes.extend(configuration.members.iter().map(|node| node.0));
             server.deliver(Delivery::Configuration {
                 transitional: configuration.kind == totem::ConfigurationKind::Transitional,
+                synced: false,
                 order: Order {
                     ring_seq: configuration.ring.seq,
                     ring_rep: configuration.ring.rep.0,
@@ -111,8 +116,12 @@ pub(crate) fn deliver(server: &mut Server, scratch: &mut Scratch, event: Event) 
                 nodes: &scratch.nodes,
             });
         }
-        // Programs see the end of the barrier by the views and messages that follow it.
-        Event::Synced { .. } => {}
+        Event::Synced { ring } => server.deliver(Delivery::Configuration {
+            transitional: false,
+            synced: true,
+            order: Order { ring_seq: ring.seq, ring_rep: ring.rep.0, seq: 0, offset: 0 },
+            nodes: &scratch.ring_nodes,
+        }),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Process groups as seen from outside: taken from a snapshot of the hot thread, which owns them.
 
 use services::cpg::{Answer, Group, Member, Request};
-use services::{Answer as Any, Reply};
+use services::{Answer as Any, Reply, Ring};
 
 use super::Outcome;
 use crate::status::Snapshot;
@@ -15,7 +15,11 @@ pub(super) fn ask(request: &Request) -> Outcome {
 
 pub(super) fn with_snapshot(request: &Request, snapshot: &Snapshot) -> Reply {
     let answer = match request {
-        Request::Flow => Answer::Flow { synced: snapshot.groups.synced },
+        Request::Flow => Answer::Flow {
+            synced: snapshot.groups.synced,
+            ring: Ring { node: snapshot.ring.rep, seq: snapshot.ring.seq },
+            members: snapshot.ring.members.clone(),
+        },
         Request::Groups => Answer::Groups(snapshot.groups.list.iter().map(group).collect()),
     };
     Ok(Any::Cpg(answer))

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use rustix::io::Errno;
+use rustix::net::SendFlags;
 
 use crate::shm::ShmError;
 
@@ -46,6 +47,21 @@ impl RingFd {
     pub fn ring(&self) {
         // EAGAIN: the counter is full, so there is something to see already.
         let _ = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
+    }
+}
+
+/// The ringer's end of a bell whose other end is a datagram socket that a program waits on by its own means.
+/// Each ring is one datagram of four bytes, little-endian: the sleeper's word at the time, so that the sleeper
+/// can tell rings for the present sleep from older ones. It works after the other end is gone, and never blocks:
+/// what the socket has no room for is dropped, since it is readable then anyway.
+#[derive(Debug)]
+pub struct RingSocket(OwnedFd);
+
+impl RingSocket {
+    /// Rings for this sleep.
+    pub fn ring(&self, sleep: u32) {
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        let _ = rustix::net::send(&self.0, &sleep.to_le_bytes(), flags);
     }
 }
 
@@ -108,3 +124,4 @@ macro_rules! descriptor {
 
 descriptor!(RingFd);
 descriptor!(PollFd);
+descriptor!(RingSocket);

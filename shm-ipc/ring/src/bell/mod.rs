@@ -19,6 +19,8 @@
 //! * **futex** on `rings` ([`Sleeper::wait`]): sync use. The sleeper reads `rings` before it announces its
 //!   sleep, so a ring between announcement and system call makes the call return at once.
 //! * **descriptor** ([`fds`]): pollable, for sync and async use.
+//! * **datagram socket** ([`RingSocket`]): for programs that need a socket to poll. The sleeper keeps its sleep
+//!   announced while it is awake, and compares the numbers in the datagrams with [`Sleeper::epoch`].
 //!
 //! # Trust
 //! A ringer that never rings, or rings always, costs the sleeper its sleep and nothing else; a sleeper
@@ -34,7 +36,7 @@ mod futex;
 mod ringer;
 mod sleeper;
 
-pub use fd::{PollFd, RingFd, fds};
+pub use fd::{PollFd, RingFd, RingSocket, fds};
 pub use ringer::{Ringer, full_fence};
 pub use sleeper::Sleeper;
 

@@ -1,14 +1,22 @@
 //! The side that wakes.
 
-use crate::bell::{Place, RingFd, futex};
+use crate::bell::{Place, RingFd, RingSocket, futex};
 use crate::shm::ShmError;
 use crate::sync::{Ordering, fence};
+
+/// By what a sleeper is woken.
+#[derive(Debug)]
+enum Way {
+    Futex,
+    Descriptor(RingFd),
+    Socket(RingSocket),
+}
 
 /// Wakes a sleeper, if it sleeps.
 #[derive(Debug)]
 pub struct Ringer {
     place: Place,
-    fd: Option<RingFd>,
+    way: Way,
     /// How often it rang: the value of `rings`.
     rings: u32,
     /// The sleep it rang for last; even: none yet.
@@ -25,7 +33,18 @@ impl Ringer {
         if fd.is_none() && !place.rings_writable {
             return Err(ShmError::ReadOnly { what: "the ringer's word of a futex bell" });
         }
-        Ok(Self { place: place.clone(), fd, rings: 0, rung: 0 })
+        let way = fd.map_or(Way::Futex, Way::Descriptor);
+        Ok(Self { place: place.clone(), way, rings: 0, rung: 0 })
+    }
+
+    /// The one ringer of a bell that rings by datagrams.
+    pub fn by_socket(place: &Place, socket: RingSocket) -> Self {
+        Self { place: place.clone(), way: Way::Socket(socket), rings: 0, rung: 0 }
+    }
+
+    /// Whether it rings by datagrams.
+    pub fn has_socket(&self) -> bool {
+        matches!(self.way, Way::Socket(_))
     }
 
     /// Wakes the sleeper if it sleeps or is about to. To be called after what it should see has been
@@ -45,9 +64,10 @@ impl Ringer {
             return false;
         }
         self.rung = sleep;
-        match &self.fd {
-            Some(fd) => fd.ring(),
-            None => {
+        match &self.way {
+            Way::Descriptor(fd) => fd.ring(),
+            Way::Socket(socket) => socket.ring(sleep),
+            Way::Futex => {
                 self.rings = self.rings.wrapping_add(1);
                 // Relaxed: the kernel compares it under its own lock, after which the sleeper looks
                 // at the ring's index with Acquire.

@@ -39,6 +39,11 @@ impl Sleeper {
         self.fd.as_ref()
     }
 
+    /// The number of the present sleep, as rings by socket carry it; even: none is announced.
+    pub fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
     /// Announces a sleep. Look for work once more after this and before waiting.
     pub fn prepare(&mut self) {
         if self.epoch.is_multiple_of(2) {

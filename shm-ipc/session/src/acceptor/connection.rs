@@ -82,6 +82,8 @@ pub(super) struct Connection {
     main: Line,
     /// For notices, if it asked for that.
     notices: Option<Line>,
+    /// Its bell, if that is a socket.
+    bell: Option<OwnedFd>,
     pub(super) stage: Stage,
     /// The session that hangs on this socket, from the Welcome to its end.
     pub(super) session: Option<u32>,
@@ -95,6 +97,7 @@ impl Connection {
         Self {
             main: Line::new(fd, epoll::EventFlags::IN),
             notices: None,
+            bell: None,
             stage: Stage::Greeting { until },
             session: None,
             uid: peer.uid.as_raw(),
@@ -114,6 +117,19 @@ impl Connection {
         self.notices = Some(Line::new(fd, epoll::EventFlags::empty()));
     }
 
+    /// Its bell is this socket (the engine thread has another descriptor of the same).
+    pub(super) fn take_bell(&mut self, fd: OwnedFd) {
+        self.bell = Some(fd);
+    }
+
+    /// Rings its bell. False: it has none that is a socket.
+    pub(super) fn ring(&self, number: u32) -> bool {
+        let Some(bell) = &self.bell else { return false };
+        // No room: then it is readable already.
+        let _ = seqpacket::send(bell, &number.to_le_bytes(), &[]);
+        true
+    }
+
     /// Says why, and that nothing more will come; the other side closes when it has read it.
     pub(super) fn refuse(&mut self, cause: Cause) {
         if matches!(self.stage, Stage::Leaving) {
@@ -122,9 +138,8 @@ impl Connection {
         self.main.unsent.clear();
         let _ = seqpacket::send(&self.main.fd, Refusal::new(cause).as_bytes(), &[]);
         let _ = shutdown(&self.main.fd, Shutdown::Write);
-        if let Some(notices) = &self.notices {
-            let _ = shutdown(&notices.fd, Shutdown::Write);
-        }
+        let more = self.notices.iter().map(|line| &line.fd).chain(&self.bell);
+        more.for_each(|fd| _ = shutdown(fd, Shutdown::Write));
         self.stage = Stage::Leaving;
     }
 
@@ -158,6 +173,13 @@ impl Connection {
         self.main.flush(&set, key)
             && self.notices.as_mut().is_none_or(|line| line.flush(&set, key | NOTICES))
     }
+}
+
+/// The number of a wish to be rung for.
+pub(super) fn read_wish(bytes: &[u8]) -> Option<u32> {
+    Head::read(bytes, Type::Ring)?;
+    let wish = Request::read_from_bytes(bytes).ok()?;
+    Some(wish.request.get())
 }
 
 /// Set in the epoll key of a connection's socket for notices.

@@ -84,8 +84,14 @@ impl Acceptor {
             return Err(Cause::TooMany);
         }
         let sizes = self.config.ring_sizes(hello.submit_bytes.get(), hello.private_bytes.get());
-        let (seat, submit, fds) = Seat::create(sizes).map_err(|_| Cause::Resources)?;
-        let bell = self.link.engine_bell.bell_for_client().map_err(|_| Cause::Resources)?;
+        let (mut bell, mut own_bell) = (None, None);
+        if hello.head.flags & SOCKET != 0 {
+            let (ours, theirs) = pair()?;
+            own_bell = Some(ours.try_clone().map_err(|_| Cause::Resources)?);
+            bell = Some((ours, theirs));
+        }
+        let (seat, submit, fds) = Seat::create(sizes, bell).map_err(|_| Cause::Resources)?;
+        let engine_bell = self.link.engine_bell.bell_for_client().map_err(|_| Cause::Resources)?;
         let session = self.next_session;
         // Zero means "no session" in other places; four billion sessions later it would come up.
         self.next_session = self.next_session.wrapping_add(1).max(1);
@@ -98,6 +104,9 @@ impl Acceptor {
         self.seats += 1;
         self.sessions.insert(session, key);
         connection.session = Some(session);
+        if let Some(bell) = own_bell {
+            connection.take_bell(bell);
+        }
         connection.stage = Stage::Open { session: Some(session) };
         self.counters.sessions_opened += 1;
         self.link.arrive(Arrival::Open(Box::new(NewSession {
@@ -111,7 +120,7 @@ impl Acceptor {
         })));
         let page = self.link.engine_bell.page_fd();
         let own = [&fds.client, &fds.engine, &fds.bell].map(AsFd::as_fd);
-        let mut sent = vec![page, bell.as_fd(), own[0], own[1], own[2]];
+        let mut sent = vec![page, engine_bell.as_fd(), own[0], own[1], own[2]];
         if trust == Trust::Shared {
             sent.extend([self.link.region.as_fd(), self.link.delivery.as_fd()]);
         }

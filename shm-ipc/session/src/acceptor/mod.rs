@@ -396,6 +396,11 @@ impl Acceptor {
 
     fn ask(&mut self, key: u64, bytes: &[u8], sink: &mut dyn FnMut(&Ask<'_>)) {
         let Some(connection) = self.connections.get(&key) else { return };
+        if let Some(number) = connection::read_wish(bytes)
+            && connection.ring(number)
+        {
+            return;
+        }
         let Some((request, bytes)) = connection::read_request(bytes) else {
             self.malformed(key);
             return self.drop_connection(key);

@@ -37,11 +37,13 @@ pub struct Options {
     pub private_bytes: u32,
     /// How long to wait for the engine.
     pub timeout: Duration,
+    /// Whether the bell shall be a socket; see [`Attachment::bell`].
+    pub socket: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { submit_bytes: 0, private_bytes: 0, timeout: Duration::from_secs(5) }
+        Self { submit_bytes: 0, private_bytes: 0, timeout: Duration::from_secs(5), socket: false }
     }
 }
 
@@ -79,7 +81,9 @@ pub struct Attachment {
     engine: Ringer,
     private: Consumer,
     sleeper: Sleeper,
-    /// Sleeper's descriptor and socket together.
+    /// What we are rung on, if it is a socket (else the sleeper has it).
+    bell: Option<OwnedFd>,
+    /// Bell and socket together.
     epoll: OwnedFd,
     region: Option<Mapping>,
     delivery: Option<(broadcast::Memory, broadcast::Cursor)>,
@@ -112,7 +116,7 @@ impl Attachment {
     /// See [`ConnectError`].
     pub fn connect(path: &Path, options: Options) -> Result<Self, ConnectError> {
         let sizes = (options.submit_bytes, options.private_bytes);
-        let welcomed = greet(path, options.timeout, Purpose::Session, sizes, false)?;
+        let welcomed = greet(path, options.timeout, Purpose::Session, sizes, options.socket)?;
         let strange = |what| ConnectError::NotAnEngine { path: path.into(), what };
         let wanted = match welcomed.welcome.trust {
             1 => 7,
@@ -123,11 +127,11 @@ impl Attachment {
             return Err(strange("its welcome came with the wrong number of descriptors"));
         }
         let memory = |source| ConnectError::Memory { path: path.into(), source };
-        Self::attach(welcomed).map_err(memory)
+        Self::attach(welcomed, options.socket).map_err(memory)
     }
 
     /// Maps what was received.
-    fn attach(welcomed: Welcomed) -> Result<Self, ShmError> {
+    fn attach(welcomed: Welcomed, socket: bool) -> Result<Self, ShmError> {
         let Welcomed { control, welcome, fds } = welcomed;
         let mut fds = fds.into_iter();
         let mut fd = || {
@@ -143,7 +147,7 @@ impl Attachment {
             private_bytes: welcome.private_bytes.get() as usize,
         };
         let rings = Rings::receive(fd()?, fd()?, sizes)?;
-        let bell = PollFd::from(fd()?);
+        let bell = fd()?;
         let (mut region, mut delivery) = (None, None);
         if welcome.trust == 1 {
             let bytes = welcome.region_bytes.get() as usize;
@@ -153,13 +157,16 @@ impl Attachment {
             delivery = Some((broadcast::Memory::attach(&segment)?, rings.cursor));
         }
         let epoll = wait::pair(control.fd(), &bell)?;
+        let (bell, socket) =
+            if socket { (None, Some(bell)) } else { (Some(PollFd::from(bell)), None) };
         Ok(Self {
             control,
             welcome,
             submit: Producer::new(&rings.submit)?,
             engine,
             private: Consumer::new(&rings.private)?,
-            sleeper: Sleeper::new(&rings.private.consumer_bell(), Some(bell))?,
+            sleeper: Sleeper::new(&rings.private.consumer_bell(), bell)?,
+            bell: socket,
             epoll,
             region,
             delivery,

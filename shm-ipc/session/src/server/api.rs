@@ -132,6 +132,8 @@ pub enum Delivery<'a> {
     Configuration {
         /// Transitional or regular.
         transitional: bool,
+        /// Whether it was told before, and now the groups are agreed in it.
+        synced: bool,
         /// Its place; `seq` and `offset` are zero.
         order: Order,
         /// Nodes in it.

@@ -55,9 +55,9 @@ impl Server {
             Delivery::NotSent { session, group, count, reason } => {
                 self.not_sent(session, group, count, reason);
             }
-            Delivery::Configuration { transitional, order, nodes } => {
+            Delivery::Configuration { transitional, synced, order, nodes } => {
                 let mut item = Descriptor::new(Kind::Configuration).at(order);
-                item.count = u16::from(transitional).into();
+                item.count = if synced { 2 } else { u16::from(transitional) }.into();
                 let mut bytes = std::mem::take(&mut self.scratch);
                 bytes.clear();
                 nodes.iter().for_each(|node| bytes.extend_from_slice(&node.to_le_bytes()));
@@ -166,6 +166,7 @@ impl Server {
                 continue;
             }
             session.touched = true;
+            session.news = true;
             if session.shared {
                 shared = true;
             } else {

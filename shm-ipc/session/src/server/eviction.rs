@@ -68,6 +68,7 @@ impl Server {
         // If the ring is full or broken it learns the reason on its socket.
         let _ = session.seat.push(&farewell, &[]);
         session.touched = true;
+        session.news = true;
         self.attention = true;
         self.requests.push_back(Request::Closed { session: id, pid, cause });
         self.link.depart(Departure::Evicted { session: id, cause });

@@ -29,7 +29,10 @@ impl Server {
         full_fence();
         for place in &self.order {
             let Some(session) = self.sessions[*place].as_mut() else { continue };
-            if std::mem::take(&mut session.touched) && session.seat.ring_bell() {
+            let touched = std::mem::take(&mut session.touched);
+            let news = std::mem::take(&mut session.news);
+            let ring = news || touched && !session.seat.rings_for_news_only();
+            if ring && session.seat.ring_bell() {
                 self.counters.bells += 1;
             }
         }

@@ -73,6 +73,8 @@ pub(super) struct Session {
     pub(super) copied_items: u64,
     /// Something was delivered to it, or taken from it, since the last `publish`.
     pub(super) touched: bool,
+    /// Something was delivered to it since the last `publish`.
+    pub(super) news: bool,
 }
 
 impl Session {
@@ -100,6 +102,7 @@ impl Session {
             pinned_since_ns: 0,
             copied_items: 0,
             touched: false,
+            news: false,
         }
     }
 

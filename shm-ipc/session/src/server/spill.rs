@@ -105,6 +105,7 @@ impl Server {
         }
         session.shared = true;
         session.touched = true;
+        session.news = true;
         self.counters.resumed += 1;
         Ok(())
     }
@@ -117,6 +118,7 @@ impl Server {
                 break;
             }
             session.touched = true;
+            session.news = true;
             self.backlog_total -= record.len();
             session.pace.took(record.len());
             session.backlog.pop(&mut self.spare);
