@@ -1,6 +1,7 @@
-//! What CI runs, runnable at home: `cargo xtask tidy | ci | test | sim | rdma-lab`.
+//! What CI runs, runnable at home: `cargo xtask tidy | ci | test | sim | link-capi | rdma-lab`.
 #![forbid(unsafe_code)]
 
+mod capi;
 mod deny;
 mod host;
 mod lab;
@@ -40,6 +41,9 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Link Corosync's C libraries into `target/capi`, with headers and pkg-config files, and check what they export
+    /// and how structures are laid out.
+    LinkCapi,
     /// Run something beside soft-RoCE devices in an emulated machine; needs no hardware.
     RdmaLab(lab::Args),
 }
@@ -52,6 +56,7 @@ fn main() -> ExitCode {
         Task::Ci => ci(&mut steps),
         Task::Test { quick } => test::run(&mut steps, quick),
         Task::Sim { args } => return sim(&args),
+        Task::LinkCapi => steps.check("link-capi", || capi::link().map(drop)),
         Task::RdmaLab(args) => steps.check("rdma-lab", || lab::run(&args)),
     }
     steps.finish()

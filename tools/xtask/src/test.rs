@@ -28,6 +28,7 @@ pub(crate) fn run(steps: &mut Steps, quick: bool) {
         Err(reason) => steps.skip("instruction counts", &reason),
     }
     steps.run("tests", workspace);
+    steps.check("C libraries", crate::capi::trial);
     let portable = ["test", "-p", "synchrotron-link", "--no-default-features"];
     steps.run("link tests without aws-lc", cargo(portable));
     if !quick {

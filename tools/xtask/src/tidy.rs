@@ -51,6 +51,7 @@ const UNSAFE_ALLOWED: &[&str] = &[
     "synchrotron-verbs",
     "synchrotron-ring",
     "synchrotron-session",
+    "synchrotron-capi",
     "synchrotron-libcpg",
 ];
 
@@ -70,6 +71,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("synchrotron-session", &["frame", "ring"]),
     ("synchrotron-client", &["ring", "session"]),
     ("synchrotron-services", &["session"]),
+    ("synchrotron-capi", &["client", "services"]),
     ("synchrotron-schema", &[]),
     (
         "synchrotron-daemon",
