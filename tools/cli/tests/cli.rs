@@ -238,3 +238,50 @@ fn a_bad_configuration_ends_an_engine_with_78_and_says_where() {
     let said = run(&[&"engine", &"--config", &cluster.dir().join("none.toml")]).bad(78);
     assert!(said.contains("none.toml"), "{said}");
 }
+
+#[test]
+fn reload_changes_all_nodes_or_says_which_one_refused() {
+    let _machine = common::machine();
+    let cluster = cluster(2, 33_060);
+    let file = |node| cluster.node_dir(node).join("synchrotron.toml");
+    let socket = cluster.socket(1);
+    let said = run(&[&"reload", &"--socket", &socket]).good();
+    assert!(said.contains("is in use on all nodes"), "{said}");
+    let good = std::fs::read_to_string(file(0)).unwrap();
+    std::fs::write(file(0), format!("{good}\n[recorder]\nbytes = 1\n")).unwrap();
+    let said = run(&[&"reload", &"--socket", &socket]).bad(1);
+    assert!(
+        said.contains("nothing was changed; node 1: ") && said.contains("recorder.bytes"),
+        "{said}"
+    );
+    let Said { code, out, .. } = run(&[&"reload", &"--json", &"--socket", &socket]);
+    assert_eq!((code, &json(&out)["reload"]), (Some(1), &Value::from("refused")));
+}
+
+#[test]
+fn cmap_reads_sets_lists_and_deletes_keys() {
+    let _machine = common::machine();
+    let cluster = cluster(1, 33_080);
+    let socket = cluster.socket(0);
+    let cmap = |words: &[&str]| {
+        let mut args: Vec<Arg<'_>> = vec![&"cmap"];
+        args.extend(words.iter().map(|word| word as Arg<'_>));
+        args.extend([&"--socket" as Arg<'_>, &socket]);
+        run(&args)
+    };
+    assert_eq!(
+        cmap(&["get", "nodelist.node.0.nodeid"]).good().trim(),
+        "nodelist.node.0.nodeid (u32) = 1"
+    );
+    cmap(&["set", "my.number", "i8", "-5"]).good();
+    let said = cmap(&["get", "my.number", "--json"]).good();
+    assert_eq!(json(&said), serde_json::json!({ "key": "my.number", "type": "i8", "value": -5 }));
+    assert!(cmap(&["list", "my."]).good().contains("my.number (i8) = -5"));
+    assert!(
+        cmap(&["list", "stats.srp.", "--stats"]).good().contains("stats.srp.operational_entered")
+    );
+    cmap(&["delete", "my.number"]).good();
+    assert!(cmap(&["get", "my.number"]).bad(1).contains("my.number: no such key"));
+    assert!(cmap(&["set", "totem.token", "u32", "5"]).bad(1).contains("totem.token: read-only"));
+    assert!(cmap(&["set", "my.number", "u8", "300"]).bad(1).contains("\"300\" is not a number"));
+}
