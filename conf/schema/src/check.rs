@@ -8,9 +8,9 @@ use crate::host::Host;
 use crate::key_file::{DERIVED_BYTES_MAX, DERIVED_BYTES_MIN};
 use crate::kind::{Value, duration_text, size_text};
 use crate::model::{
-    Config, Cpu, Encryption, Engine, Idle, Ipc, KeySource, Limits, LinkMode, LockMemory, Log,
-    LogFormat, LogLevel, Memory, Multicast, Node, Priority, Provider, Recorder, Secret, Security,
-    TokenTimeout, Totem, Transport, Values, fnv1a,
+    Config, Cpu, Driver, Encryption, Engine, Idle, Ipc, KeySource, Limits, LinkMode, LockMemory,
+    Log, LogFormat, LogLevel, Memory, Multicast, Node, Priority, Provider, Rdma, Recorder, Secret,
+    Security, TokenTimeout, Totem, Transport, Values, fnv1a,
 };
 use crate::problem::Report;
 use crate::quorum;
@@ -91,6 +91,7 @@ fn transport(
         report.value("transport.multicast", span, wrong, "a port no node of the list uses");
     }
     Transport {
+        driver: driver(values, report),
         multicast,
         multicast_ttl: values.number("transport", "multicast_ttl") as u8,
         mtu_bytes: match values.value("transport", "mtu") {
@@ -120,6 +121,35 @@ fn link_priorities(values: &Values<'_>, nodes: &[Node], report: &mut Report<'_>)
     said.resize(links, 1);
     // The key's bounds keep them within a byte.
     said.into_iter().map(|priority| u8::try_from(priority).unwrap_or(u8::MAX)).collect()
+}
+
+/// The driver, and what only one of them has keys for.
+fn driver(values: &Values<'_>, report: &mut Report<'_>) -> Driver {
+    let table = values.document.table("transport");
+    if values.word("transport", "kind") == "udp" {
+        let names = ["rdma_device", "rdma_port", "rdma_gid_index", "rdma_pkey"];
+        for name in names.into_iter().filter(|name| table.says(name)) {
+            let span = place(values, "transport", name);
+            report.value(
+                &format!("transport.{name}"),
+                span,
+                "has no meaning with kind = \"udp\"",
+                "kind = \"verbs\", or no such key",
+            );
+        }
+        return Driver::Udp;
+    }
+    let number = |name| match values.value("transport", name) {
+        Some(Value::Number(number)) => Some(number),
+        _ => None,
+    };
+    Driver::Verbs(Rdma {
+        device: values.text("transport", "rdma_device"),
+        // The table's bounds keep these within their types.
+        port: number("rdma_port").map(|port| port as u8),
+        gid_index: number("rdma_gid_index").map(|index| index as u8),
+        pkey: number("rdma_pkey").map(|pkey| pkey as u16),
+    })
 }
 
 fn port_clash(node: &Node, port: u16) -> bool {

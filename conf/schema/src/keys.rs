@@ -138,8 +138,9 @@ pub const KEYS: &[Key] = &[
         "Where the node receives data on links 1, 2, ...; `address` is link 0. The token goes to the port after each. \
          Every node has the same number of links.").with_all_stopped(),
 
-    key("transport", "kind", Kind::Choice(&["udp"]), &[], Default("\"udp\""),
-        "The driver: `udp` is UDP over io_uring.").with_all_stopped(),
+    key("transport", "kind", Kind::Choice(&["udp", "verbs"]), &[], Default("\"udp\"").with_all_stopped(),
+        "The driver: `udp` is UDP over io_uring, `verbs` is InfiniBand or RoCE (docs/rdma.md), where addresses are \
+         those of RDMA ports and every `token_address` is unused. The same on all nodes.").with_all_stopped(),
     key("transport", "multicast", Kind::Address, &["auto", "off"], Default("\"auto\""),
         "Group and port that data is multicast to. `auto` derives a group in 239.192.0.0/14 (IPv4) or ff08::/16 \
          (IPv6) from the cluster's name and takes the port below the lowest of the node list; `off` \
@@ -148,7 +149,18 @@ pub const KEYS: &[Key] = &[
         "Routers a multicast may pass, plus one."),
     key("transport", "mtu", Kind::Size { min: MTU_BYTES_MIN, max: 65535 }, &["auto"], Default("\"auto\""),
         "Bytes of the largest IP packet on every path between nodes; the same on all nodes. `auto` is 1500, or what \
-         the paths have where that is less. Packets are never fragmented by IP.").with_all_stopped(),
+         the paths have where that is less. Packets are never fragmented by IP. With `verbs`: bytes of the largest \
+         datagram; `auto` is the port's MTU, and larger ones go to each node over its connection.").with_all_stopped(),
+    key("transport", "rdma_device", Kind::Text { bytes_max: 63 }, &[], Optional,
+        "With `verbs`: name the RDMA device must have, as `ibv_devices` lists it; without it the one that has this \
+         node's address.").with_all_stopped(),
+    key("transport", "rdma_port", Kind::Integer { min: 1, max: 255 }, &[], Optional,
+        "With `verbs`: port of the device that must have the address.").with_all_stopped(),
+    key("transport", "rdma_gid_index", Kind::Integer { min: 0, max: 255 }, &[], Optional,
+        "With `verbs`: index in the port's table of GIDs; without it what the connection manager chooses for the \
+         address (RoCE v2 where the port has it).").with_all_stopped(),
+    key("transport", "rdma_pkey", Kind::Integer { min: 1, max: 0xffff }, &[], Optional,
+        "With `verbs` on InfiniBand: partition the address must belong to (0x8001 is 32769 here).").with_all_stopped(),
     key("transport", "receive_buffer", Kind::Size { min: 64 * KIB, max: GIB }, &[], Default("\"8MiB\""),
         "Bytes asked for each socket's receive buffer. The engine warns when the kernel gives less."),
     key("transport", "send_buffer", Kind::Size { min: 64 * KIB, max: GIB }, &[], Default("\"4MiB\""),

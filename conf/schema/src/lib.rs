@@ -33,9 +33,9 @@ pub use host::{Host, System};
 pub use kind::{Kind, Value};
 pub use load::{Converted, Loaded, Source, Warning};
 pub use model::{
-    Config, Cpu, Encryption, Engine, Idle, Ipc, KeySource, Limits, Link, LinkMode, LockMemory, Log,
-    LogFormat, LogLevel, Memory, Multicast, Node, Priority, Provider, Recorder, Secret, Security,
-    TokenTimeout, Totem, Transport,
+    Config, Cpu, Driver, Encryption, Engine, Idle, Ipc, KeySource, Limits, Link, LinkMode,
+    LockMemory, Log, LogFormat, LogLevel, Memory, Multicast, Node, Priority, Provider, Rdma,
+    Recorder, Secret, Security, TokenTimeout, Totem, Transport,
 };
 pub use problem::{Problem, Problems};
 pub use quorum::{Device, Quorum, TieBreaker};

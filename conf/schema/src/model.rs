@@ -92,9 +92,33 @@ pub enum Multicast {
     Off,
 }
 
+/// Where on an RDMA device the node is; what is not said follows from its address.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rdma {
+    /// Name the device must have.
+    pub device: Option<String>,
+    /// The device's port, from 1.
+    pub port: Option<u8>,
+    /// Index in the port's table of GIDs.
+    pub gid_index: Option<u8>,
+    /// Partition the address must belong to.
+    pub pkey: Option<u16>,
+}
+
+/// Which driver carries datagrams.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Driver {
+    /// UDP over io_uring.
+    Udp,
+    /// InfiniBand or RoCE over verbs.
+    Verbs(Rdma),
+}
+
 /// `[transport]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transport {
+    /// The driver.
+    pub driver: Driver,
     /// How data reaches all nodes (`auto` is resolved).
     pub multicast: Multicast,
     /// Time to live of multicasts.
@@ -375,6 +399,9 @@ impl Config {
             matches!(self.security.encryption, Encryption::Off),
             self.limits.message_bytes_max
         );
+        if self.transport.driver != Driver::Udp {
+            text += "verbs\n";
+        }
         for node in &self.nodes {
             text += &format!("{} {} {}", node.id, node.address, node.token_address);
             for link in &node.links {

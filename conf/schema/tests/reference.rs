@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use synchrotron_schema::{
-    Config, Device, Encryption, KeySource, Multicast, Quorum, TieBreaker, TokenTimeout, keys,
+    Config, Device, Driver, Encryption, KeySource, Multicast, Quorum, Rdma, TieBreaker,
+    TokenTimeout, keys,
 };
 
 fn root() -> PathBuf {
@@ -86,6 +87,28 @@ fn quorum_keys_reach_the_model() {
 }
 
 #[test]
+fn rdma_keys_reach_the_model() {
+    let text = |kind: &str| {
+        format!(
+            "[cluster]\nname = \"x\"\n[node]\nid = 1\n[[nodes]]\nid = 1\naddress = \"[::1]:6001\"\n\
+             [transport]\n{kind}rdma_device = \"mlx5_0\"\nrdma_port = 2\nrdma_gid_index = 3\nrdma_pkey = 0x8001\n"
+        )
+    };
+    let config = Config::parse(&text("kind = \"verbs\"\n"), Path::new("c")).unwrap();
+    let rdma = Rdma {
+        device: Some("mlx5_0".to_owned()),
+        port: Some(2),
+        gid_index: Some(3),
+        pkey: Some(0x8001),
+    };
+    assert_eq!(config.transport.driver, Driver::Verbs(rdma));
+    let problems = Config::parse(&text(""), Path::new("c")).unwrap_err().to_string();
+    for name in ["rdma_device", "rdma_port", "rdma_gid_index", "rdma_pkey"] {
+        assert!(problems.contains(&format!("transport.{name}")), "{problems}");
+    }
+}
+
+#[test]
 fn relative_paths_start_at_the_files_directory() {
     let text = "[cluster]\nname = \"x\"\n[node]\nid = 1\n[[nodes]]\nid = 1\naddress = \"10.1.1.1:6001\"\n\
                 [security]\nkey_file = \"key\"\n[engine]\nstate_dir = \"/tmp/s\"\n";
@@ -111,6 +134,7 @@ fn the_shared_hash_covers_what_nodes_must_agree_on_and_nothing_else() {
     assert_eq!(base, hash("x", 2, "127.0.0.1:7001", "[log]\nlevel = \"debug\""));
     assert_ne!(base, hash("y", 1, "127.0.0.1:7001", ""));
     assert_ne!(base, hash("x", 1, "127.0.0.1:7003", ""));
+    assert_ne!(base, hash("x", 1, "127.0.0.1:7001", "[transport]\nkind = \"verbs\""));
     assert_ne!(base, hash("x", 1, "127.0.0.1:7001", "[quorum]\nprovider = \"votequorum\""));
     assert_eq!(
         base,

@@ -4,6 +4,7 @@
 //! `poll_output` -> one submit, one publish -> rest as the idle strategy says. No lock, no allocation and no
 //! formatting once it runs, but for what is rare: new sessions, views, snapshots.
 
+mod driver;
 mod idle;
 mod programs;
 mod setup;
@@ -18,7 +19,6 @@ use schema::Config;
 use session::{Request, Server};
 use transport::lossy::Lossy;
 use transport::{Burst, Dest, Event, Queue, Transport};
-use uring::UdpTransport;
 use wire::trace::Trace;
 
 use crate::channel::{Channel, ToControl, ToHot};
@@ -26,6 +26,7 @@ use crate::clock::{monotonic_ns, wall_ns};
 use crate::exit::Failure;
 use crate::page::CountersPage;
 use crate::recorder::Recorder;
+use driver::Driver;
 use idle::{Rest, Strategy};
 use programs::{Programs, Scratch, deliver, input};
 pub(crate) use setup::{Plan, Started, access, start};
@@ -80,8 +81,8 @@ pub(crate) struct Hot {
     pool: Pool,
     node: Node,
     server: Server,
-    /// UDP; loses nothing unless a test asks for it.
-    transport: Lossy<UdpTransport>,
+    /// Loses nothing unless a test asks for it.
+    transport: Lossy<Driver>,
     channel: Arc<Channel>,
     recorder: Option<Recorder>,
     page: Option<CountersPage>,

@@ -3,15 +3,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use frame::{Pool, PoolConfig, Region};
+use frame::{Pool, Region};
 use node::Node;
-use schema::{Config, Cpu, Encryption, LockMemory, Multicast, Priority, Provider};
+use schema::{Config, Cpu, Encryption, LockMemory, Priority, Provider};
 use session::{Acceptor, Access};
 use transport::Transport;
 use transport::lossy::{Faults, Lossy};
-use uring::UdpTransport;
 use wire::{BootId, NodeId};
 
+use super::driver::{Driver, mtu_bytes, pool_config};
 use super::idle::Strategy;
 use super::programs::Scratch;
 use super::takeover::Positions;
@@ -53,24 +53,9 @@ pub(crate) struct Started {
 // A configuration that is accepted must be one that the ring can carry.
 const _: () = assert!(schema::NODES_MAX == wire::NODES_MAX);
 
-/// Bytes of an Ethernet packet: what `mtu = "auto"` is at most.
-const MTU_AUTO_BYTES: usize = 1500;
-
-/// Room in a slot beside the datagram: what the driver puts before it.
-const SLOT_HEADROOM_BYTES: usize = 128;
-
-/// Bytes of a large slot: the largest GSO burst.
-const LARGE_SLOT_BYTES: usize = 65_536;
-
 /// Nice value of an urgent thread: 35 times the weight of a normal one (each step is a quarter more), and short
 /// of the -20 that an operator may want for something else.
 const NICE_HIGH: i32 = -16;
-
-/// How long to wait for the ports of a predecessor that was killed.
-const PORTS_WAIT_NS: u64 = 3_000_000_000;
-
-/// How often to look whether they are free.
-const PORTS_LOOK: std::time::Duration = std::time::Duration::from_millis(2);
 
 /// Share (one in so many) of the small slots that one rotation may fill; three rotations are kept, and
 /// frames are full only under load.
@@ -97,9 +82,8 @@ pub(crate) fn start(plan: Arc<Plan>, channel: Arc<Channel>) -> Result<(Hot, Star
     let region = Region::create(pool_config).map_err(|error| system(&error))?;
     let region_fd = region.fd().try_clone_to_owned().map_err(|error| system(&error))?;
     let pool = region.into_pool(pool_config);
-    let udp = open_udp(config, &pool).map_err(|error| system(&error))?;
-    warnings.extend(udp.warnings().iter().map(ToString::to_string));
-    let mut transport = faulty(udp, &pool, &plan, &mut warnings)?;
+    let driver = Driver::open(config, &pool, &mut warnings)?;
+    let mut transport = faulty(driver, &pool, &plan, &mut warnings)?;
     let now_ns = monotonic_ns();
     let node = Node::new(node_config(&plan, &transport), pool.clone(), now_ns)
         .map_err(|error| Failure::new(Exit::Config, error))?;
@@ -204,24 +188,6 @@ fn lock_memory(wanted: LockMemory, warnings: &mut Vec<String>) -> Result<(), Fai
     }
 }
 
-fn mtu_bytes(config: &Config) -> usize {
-    config.transport.mtu_bytes.unwrap_or(MTU_AUTO_BYTES)
-}
-
-fn pool_config(config: &Config) -> PoolConfig {
-    PoolConfig {
-        small_bytes: (mtu_bytes(config) + SLOT_HEADROOM_BYTES).next_multiple_of(1024),
-        small_count: config.memory.small_slots,
-        large_bytes: LARGE_SLOT_BYTES,
-        large_count: config.memory.large_slots,
-    }
-}
-
-/// A node's addresses for the transport.
-pub(super) fn peer(node: &schema::Node) -> uring::Peer {
-    uring::Peer { data: node.address, token: node.token_address }
-}
-
 /// When a silent ring is declared lost.
 pub(super) fn token_timeout(config: &Config) -> totem::TokenTimeout {
     match config.totem.token_timeout {
@@ -240,38 +206,13 @@ pub(super) fn group_limits(config: &Config) -> groups::Limits {
     }
 }
 
-fn udp(config: &Config) -> uring::Config {
-    let me = config.nodes.iter().position(|node| node.id == config.me).unwrap_or_default();
-    let peers = config.nodes.iter().map(peer).collect();
-    let headers = if config.my_node().address.is_ipv4() { 28 } else { 48 };
-    // A quarter of the large slots receives; the rest sends and is held by slow readers.
-    let quarter = config.memory.large_slots / 4;
-    let data_buffers = (1 << quarter.max(1).ilog2()).min(1 << 15);
-    uring::Config {
-        multicast: match config.transport.multicast {
-            Multicast::Off => None,
-            Multicast::Group(group) => Some(uring::Multicast {
-                group: group.ip(),
-                port: group.port(),
-                interface: None,
-                hops: config.transport.multicast_ttl,
-            }),
-        },
-        datagram_bytes_max: mtu_bytes(config) - headers,
-        receive_buffer_bytes: config.transport.receive_buffer_bytes,
-        send_buffer_bytes: config.transport.send_buffer_bytes,
-        data_buffers: data_buffers as u16,
-        ..uring::Config::new(me as u16, peers)
-    }
-}
-
 /// For tests of whole engines: what `SYNCHROTRON_FAULTS` asks for happens to the datagrams received.
 fn faulty(
-    udp: UdpTransport,
+    driver: Driver,
     pool: &Pool,
     plan: &Plan,
     warnings: &mut Vec<String>,
-) -> Result<Lossy<UdpTransport>, Failure> {
+) -> Result<Lossy<Driver>, Failure> {
     let text = std::env::var(FAULTS_VARIABLE).unwrap_or_default();
     let faults: Faults = text
         .parse()
@@ -281,25 +222,7 @@ fn faulty(
     }
     let nodes = &plan.config.nodes;
     let me = nodes.iter().position(|node| node.id == plan.config.me).unwrap_or_default();
-    Ok(Lossy::new(udp, pool.clone(), me as u16, nodes.len() as u16, faults, plan.seed))
-}
-
-/// Opens the sockets. A predecessor that was killed keeps its ports until the kernel has taken its
-/// io_uring down, which it does behind the scenes and takes its time for: wait for that, a while.
-fn open_udp(config: &Config, pool: &Pool) -> Result<UdpTransport, uring::Error> {
-    let deadline_ns = monotonic_ns() + PORTS_WAIT_NS;
-    loop {
-        let error = match UdpTransport::new(udp(config), pool.clone()) {
-            Ok(udp) => return Ok(udp),
-            Err(error) => error,
-        };
-        let in_use = matches!(&error, uring::Error::Socket { source, .. }
-            if source.kind() == std::io::ErrorKind::AddrInUse);
-        if !in_use || monotonic_ns() > deadline_ns {
-            return Err(error);
-        }
-        std::thread::sleep(PORTS_LOOK);
-    }
+    Ok(Lossy::new(driver, pool.clone(), me as u16, nodes.len() as u16, faults, plan.seed))
 }
 
 fn node_config<'p>(plan: &'p Plan, transport: &impl Transport) -> node::Config<'p> {

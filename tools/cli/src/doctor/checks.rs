@@ -34,7 +34,31 @@ pub(crate) fn all() -> Vec<Finding> {
         clock_source(&read("/sys/devices/system/clocksource/clocksource0/current_clocksource")),
         huge_pages(&read("/sys/kernel/mm/transparent_hugepage/shmem_enabled")),
         mtu(),
+        rdma(),
     ]
+}
+
+/// Only told: RDMA is needed where the configuration asks for it, and there the engine insists.
+#[cfg(feature = "verbs")]
+fn rdma() -> Finding {
+    let found = match verbs::probe() {
+        Ok(ports) => {
+            let told = |p: &verbs::DeviceReport| {
+                let state = if p.active { "active" } else { "not active" };
+                let layer = p.link_layer;
+                format!("{} port {} ({layer}, {state}, MTU {})", p.device, p.port, p.mtu_bytes)
+            };
+            ports.iter().map(told).collect::<Vec<_>>().join(", ")
+        }
+        Err(reason) => format!("transport.kind = \"verbs\" would not work: {reason}"),
+    };
+    finding("RDMA", Verdict::Good, found, "")
+}
+
+#[cfg(not(feature = "verbs"))]
+fn rdma() -> Finding {
+    let found = "not built in (cargo build --features verbs)";
+    finding("RDMA", Verdict::Good, found.into(), "")
 }
 
 fn read(path: &str) -> String {

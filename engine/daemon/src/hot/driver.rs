@@ -1,0 +1,235 @@
+//! The driver that carries datagrams, as the configuration names it, and the slots it needs.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use frame::{Pool, PoolConfig};
+use schema::{Config, Multicast};
+use transport::{Burst, Caps, Dest, Event, Queue, SendError, Transport};
+use uring::UdpTransport;
+#[cfg(feature = "verbs")]
+use verbs::VerbsTransport;
+
+use crate::clock::monotonic_ns;
+use crate::exit::{Exit, Failure};
+
+/// Bytes of an Ethernet packet: what `mtu = "auto"` is at most over UDP.
+const MTU_AUTO_BYTES: usize = 1500;
+
+/// The largest MTU of RDMA ports: what `mtu = "auto"` is at most there.
+const RDMA_MTU_BYTES: usize = 4096;
+
+/// Room in a slot beside the datagram: what the driver, or an RDMA card, puts before it.
+const SLOT_HEADROOM_BYTES: usize = 128;
+
+/// Bytes of a large slot: the largest GSO burst.
+const LARGE_SLOT_BYTES: usize = 65_536;
+
+/// How long to wait for the ports of a predecessor that was killed.
+const PORTS_WAIT_NS: u64 = 3_000_000_000;
+
+/// How often to look whether they are free.
+const PORTS_LOOK: std::time::Duration = std::time::Duration::from_millis(2);
+
+/// One of the drivers built in.
+pub(crate) enum Driver {
+    Udp(Box<UdpTransport>),
+    #[cfg(feature = "verbs")]
+    Verbs(Box<VerbsTransport>),
+}
+
+impl Driver {
+    /// Opens the driver that the configuration asks for; what the host gives less of goes to `warnings`.
+    pub(crate) fn open(
+        config: &Config,
+        pool: &Pool,
+        warnings: &mut Vec<String>,
+    ) -> Result<Self, Failure> {
+        match &config.transport.driver {
+            schema::Driver::Udp => {
+                let udp =
+                    open_udp(config, pool).map_err(|error| Failure::new(Exit::System, error))?;
+                warnings.extend(udp.warnings().iter().map(ToString::to_string));
+                Ok(Self::Udp(Box::new(udp)))
+            }
+            schema::Driver::Verbs(rdma) => open_verbs(config, rdma, pool, warnings),
+        }
+    }
+
+    fn inner(&self) -> &dyn Transport {
+        match self {
+            Self::Udp(udp) => udp.as_ref(),
+            #[cfg(feature = "verbs")]
+            Self::Verbs(verbs) => verbs.as_ref(),
+        }
+    }
+
+    fn inner_mut(&mut self) -> &mut dyn Transport {
+        match self {
+            Self::Udp(udp) => udp.as_mut(),
+            #[cfg(feature = "verbs")]
+            Self::Verbs(verbs) => verbs.as_mut(),
+        }
+    }
+}
+
+impl Transport for Driver {
+    fn caps(&self) -> Caps {
+        self.inner().caps()
+    }
+
+    fn send(&mut self, to: Dest, queue: Queue, burst: Burst) -> Result<(), SendError> {
+        self.inner_mut().send(to, queue, burst)
+    }
+
+    fn flush(&mut self) {
+        self.inner_mut().flush();
+    }
+
+    fn poll(&mut self, budget: usize, prefer: Queue, sink: &mut dyn FnMut(Event)) -> usize {
+        self.inner_mut().poll(budget, prefer, sink)
+    }
+
+    fn wait(&mut self, timeout_ns: Option<u64>) {
+        self.inner_mut().wait(timeout_ns);
+    }
+
+    fn watch(&mut self, fd: BorrowedFd<'_>, key: u64) -> io::Result<()> {
+        self.inner_mut().watch(fd, key)
+    }
+
+    fn unwatch(&mut self, key: u64) {
+        self.inner_mut().unwatch(key);
+    }
+
+    fn counters(&self, sink: &mut dyn FnMut(&'static str, u64)) {
+        self.inner().counters(sink);
+    }
+}
+
+/// Bytes of the largest packet, or datagram where packets are not ours to make.
+pub(crate) fn mtu_bytes(config: &Config) -> usize {
+    let auto = match config.transport.driver {
+        schema::Driver::Udp => MTU_AUTO_BYTES,
+        schema::Driver::Verbs(_) => RDMA_MTU_BYTES,
+    };
+    config.transport.mtu_bytes.unwrap_or(auto)
+}
+
+/// How the region is cut.
+pub(crate) fn pool_config(config: &Config) -> PoolConfig {
+    let datagram_bytes = match config.transport.driver {
+        schema::Driver::Udp => mtu_bytes(config),
+        // Whatever this engine sends, others may send as much as the port carries.
+        schema::Driver::Verbs(_) => mtu_bytes(config).max(RDMA_MTU_BYTES),
+    };
+    PoolConfig {
+        small_bytes: (datagram_bytes + SLOT_HEADROOM_BYTES).next_multiple_of(1024),
+        small_count: config.memory.small_slots,
+        large_bytes: LARGE_SLOT_BYTES,
+        large_count: config.memory.large_slots,
+    }
+}
+
+fn position(config: &Config) -> u16 {
+    config.nodes.iter().position(|node| node.id == config.me).unwrap_or_default() as u16
+}
+
+fn udp(config: &Config) -> uring::Config {
+    let peers = config
+        .nodes
+        .iter()
+        .map(|node| uring::Peer { data: node.address, token: node.token_address })
+        .collect();
+    let headers = if config.my_node().address.is_ipv4() { 28 } else { 48 };
+    // A quarter of the large slots receives; the rest sends and is held by slow readers.
+    let quarter = config.memory.large_slots / 4;
+    let data_buffers = (1 << quarter.max(1).ilog2()).min(1 << 15);
+    uring::Config {
+        multicast: match config.transport.multicast {
+            Multicast::Off => None,
+            Multicast::Group(group) => Some(uring::Multicast {
+                group: group.ip(),
+                port: group.port(),
+                interface: None,
+                hops: config.transport.multicast_ttl,
+            }),
+        },
+        datagram_bytes_max: mtu_bytes(config) - headers,
+        receive_buffer_bytes: config.transport.receive_buffer_bytes,
+        send_buffer_bytes: config.transport.send_buffer_bytes,
+        data_buffers: data_buffers as u16,
+        ..uring::Config::new(position(config), peers)
+    }
+}
+
+/// Opens the sockets. A predecessor that was killed keeps its ports until the kernel has taken its
+/// io_uring down, which it does behind the scenes and takes its time for: wait for that, a while.
+fn open_udp(config: &Config, pool: &Pool) -> Result<UdpTransport, uring::Error> {
+    let deadline_ns = monotonic_ns() + PORTS_WAIT_NS;
+    loop {
+        let error = match UdpTransport::new(udp(config), pool.clone()) {
+            Ok(udp) => return Ok(udp),
+            Err(error) => error,
+        };
+        let in_use = matches!(&error, uring::Error::Socket { source, .. }
+            if source.kind() == std::io::ErrorKind::AddrInUse);
+        if !in_use || monotonic_ns() > deadline_ns {
+            return Err(error);
+        }
+        std::thread::sleep(PORTS_LOOK);
+    }
+}
+
+#[cfg(feature = "verbs")]
+fn open_verbs(
+    config: &Config,
+    rdma: &schema::Rdma,
+    pool: &Pool,
+    warnings: &mut Vec<String>,
+) -> Result<Driver, Failure> {
+    let peers = config.nodes.iter().map(|node| node.address).collect();
+    let wanted = verbs::Config {
+        multicast: match config.transport.multicast {
+            Multicast::Off => None,
+            Multicast::Group(group) => Some(group.ip()),
+        },
+        device: rdma.device.clone(),
+        port: rdma.port,
+        gid_index: rdma.gid_index,
+        pkey: rdma.pkey,
+        datagram_bytes_max: config.transport.mtu_bytes,
+        // One rotation sends at most a quarter of the small slots' bytes (`WINDOW_SHARE`); they must find
+        // room at once where nobody looks at them for a while.
+        datagram_buffers: config.memory.small_slots / 4,
+        burst_buffers: config.memory.large_slots / 4,
+        ..verbs::Config::new(position(config), peers)
+    };
+    let deadline_ns = monotonic_ns() + PORTS_WAIT_NS;
+    loop {
+        let error = match VerbsTransport::new(wanted.clone(), pool.clone()) {
+            Ok(verbs) => {
+                warnings.extend(verbs.warnings().iter().map(ToString::to_string));
+                return Ok(Driver::Verbs(Box::new(verbs)));
+            }
+            Err(error) => error,
+        };
+        if !error.is_address_in_use() || monotonic_ns() > deadline_ns {
+            let message = format!("transport.kind = \"verbs\": {error}");
+            return Err(Failure::new(Exit::System, message));
+        }
+        std::thread::sleep(PORTS_LOOK);
+    }
+}
+
+#[cfg(not(feature = "verbs"))]
+fn open_verbs(
+    _: &Config,
+    _: &schema::Rdma,
+    _: &Pool,
+    _: &mut Vec<String>,
+) -> Result<Driver, Failure> {
+    let message = "transport.kind = \"verbs\": this engine was built without it; use one built with \
+                   `--features verbs`, or kind = \"udp\"";
+    Err(Failure::new(Exit::Config, message))
+}
