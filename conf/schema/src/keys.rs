@@ -153,14 +153,14 @@ pub const KEYS: &[Key] = &[
          datagram; `auto` is the port's MTU, and larger ones go to each node over its connection.").with_all_stopped(),
     key("transport", "rdma_device", Kind::Text { bytes_max: 63 }, &[], Optional,
         "With `verbs`: name the RDMA device must have, as `ibv_devices` lists it; without it the one that has this \
-         node's address.").with_all_stopped(),
+         node's address."),
     key("transport", "rdma_port", Kind::Integer { min: 1, max: 255 }, &[], Optional,
-        "With `verbs`: port of the device that must have the address.").with_all_stopped(),
+        "With `verbs`: port of the device that must have the address."),
     key("transport", "rdma_gid_index", Kind::Integer { min: 0, max: 255 }, &[], Optional,
         "With `verbs`: index in the port's table of GIDs; without it what the connection manager chooses for the \
-         address (RoCE v2 where the port has it).").with_all_stopped(),
+         address (RoCE v2 where the port has it)."),
     key("transport", "rdma_pkey", Kind::Integer { min: 1, max: 0xffff }, &[], Optional,
-        "With `verbs` on InfiniBand: partition the address must belong to (0x8001 is 32769 here).").with_all_stopped(),
+        "With `verbs` on InfiniBand: partition the address must belong to (0x8001 is 32769 here)."),
     key("transport", "receive_buffer", Kind::Size { min: 64 * KIB, max: GIB }, &[], Default("\"8MiB\""),
         "Bytes asked for each socket's receive buffer. The engine warns when the kernel gives less."),
     key("transport", "send_buffer", Kind::Size { min: 64 * KIB, max: GIB }, &[], Default("\"4MiB\""),

@@ -6,6 +6,7 @@
 
 mod clock;
 mod engine;
+mod fabric;
 pub mod failover;
 mod namespaces;
 mod observer;

@@ -22,6 +22,8 @@ pub enum Place {
         /// MTU of every interface.
         mtu_bytes: u32,
     },
+    /// In the RDMA lab (`cargo xtask rdma-lab`), each on a soft-RoCE device of its own.
+    Rdma,
 }
 
 /// A cluster to be.
@@ -60,7 +62,7 @@ impl Cluster {
             eprintln!("logs, state and recorders stay in {}", dir.path().display());
         }
         let namespaces = match spec.place {
-            Place::Loopback { .. } => None,
+            Place::Loopback { .. } | Place::Rdma => None,
             Place::Namespaces { mtu_bytes } => Some(Namespaces::create(spec.nodes, mtu_bytes)?),
         };
         let engines = (0..spec.nodes).map(|_| None).collect();
@@ -114,7 +116,7 @@ impl Cluster {
     /// # Errors
     /// On loopback there is none.
     pub fn network(&self) -> anyhow::Result<&Namespaces> {
-        self.namespaces.as_ref().context("a cluster on loopback has no network to cut")
+        self.namespaces.as_ref().context("this cluster has no network of its own to cut")
     }
 
     /// Path of a node's client socket.
@@ -154,6 +156,7 @@ impl Cluster {
             (Place::Loopback { base_port }, _) => {
                 format!("127.0.0.1:{}", base_port + 1 + 2 * node as u16)
             }
+            (Place::Rdma, _) => format!("{}:5405", crate::fabric::address(node)),
             (_, Some(namespaces)) => format!("{}:5405", namespaces.address(node)),
             (Place::Namespaces { .. }, None) => unreachable!("namespaces were made in `prepare`"),
         }
@@ -170,6 +173,9 @@ impl Cluster {
         if let Place::Loopback { base_port } = self.spec.place {
             let group = format!("multicast = \"239.255.77.1:{base_port}\"");
             sections.push(("transport".to_owned(), group));
+        }
+        if self.spec.place == Place::Rdma {
+            sections.push(("transport".to_owned(), "kind = \"verbs\"".to_owned()));
         }
         let encryption = if self.spec.encrypted {
             format!("encryption = \"aes-256-gcm\"\nkey_file = {:?}", self.key_file())

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use rustix::process::Signal;
 
-use crate::{Place, Rate, Rig, Spec, Verdict};
+use crate::{Place, Rate, Rig, Spec, Verdict, fabric};
 
 /// What to do.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub struct Plan {
     pub message_bytes: usize,
     /// Decides who is hit when.
     pub seed: u64,
+    /// Names of the faults to make (see [`faults`]); empty: the usual ones.
+    pub faults: Vec<String>,
 }
 
 /// What came of it.
@@ -41,6 +43,36 @@ pub struct Report {
 const FAULTS: [&str; 7] =
     ["kill", "pause", "isolate", "one-way cut", "leave", "link down", "long pause"];
 
+/// Those of the RDMA lab.
+const RDMA_FAULTS: [&str; 7] = [
+    "kill",
+    "datagram loss 1%",
+    "leave",
+    "datagram loss 5%",
+    "pause",
+    "port down",
+    "device removed",
+];
+
+/// How many of these are made when none are named: those after which soft RoCE is known to recover.
+const RDMA_FAULTS_USUAL: usize = 5;
+
+/// Every fault that can be made in a place.
+pub fn faults(place: Place) -> &'static [&'static str] {
+    if place == Place::Rdma { &RDMA_FAULTS } else { &FAULTS }
+}
+
+/// The faults of a plan.
+fn chosen(plan: &Plan) -> Vec<&'static str> {
+    let all = faults(plan.spec.place);
+    if !plan.faults.is_empty() {
+        let named = |fault: &&str| plan.faults.iter().any(|name| name == fault);
+        return all.iter().copied().filter(named).collect();
+    }
+    let usual = if plan.spec.place == Place::Rdma { RDMA_FAULTS_USUAL } else { all.len() };
+    all[..usual].to_vec()
+}
+
 /// Longest wait for one whole ring after healing.
 const HEAL_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -55,10 +87,11 @@ pub fn run(plan: &Plan, mut progress: impl FnMut(u64, &str)) -> anyhow::Result<R
     let (mut faults, mut heal_ms_max) = (Vec::new(), 0);
     rig.set_rate(Rate::Flood);
     let has_network = matches!(plan.spec.place, Place::Namespaces { .. });
-    let rounds_min = FAULTS.len();
+    let list = chosen(plan);
+    let rounds_min = list.len();
     let mut round = 0;
     while rig.delivered() < plan.deliveries || round < rounds_min {
-        let fault = FAULTS[round % FAULTS.len()];
+        let fault = list[round % list.len()];
         round += 1;
         let needs_network = ["isolate", "one-way cut", "link down"].contains(&fault);
         if needs_network && !has_network {
@@ -139,8 +172,30 @@ fn hit(
             std::thread::sleep(act);
             rig.cluster.network()?.plug(victim)
         }
+        "port down" => {
+            fabric::port_down(victim)?;
+            std::thread::sleep(act);
+            fabric::port_up(victim)
+        }
+        "device removed" => {
+            // Always the last node's: librdmacm of an engine that lost a device opens all others, and soft
+            // RoCE lets no device go that anybody has open.
+            let last = rig.cluster.nodes() - 1;
+            fabric::remove_device(last)?;
+            std::thread::sleep(act);
+            fabric::add_device(last)
+        }
+        "datagram loss 1%" => lose_for(rig, 1, act),
+        "datagram loss 5%" => lose_for(rig, 5, act),
         unknown => anyhow::bail!("no fault is called {unknown}"),
     }
+}
+
+/// Loses datagrams for a time.
+fn lose_for(rig: &Rig, percent: u32, time: Duration) -> anyhow::Result<()> {
+    fabric::lose(rig.cluster.nodes(), percent)?;
+    std::thread::sleep(time);
+    fabric::lose(rig.cluster.nodes(), 0)
 }
 
 /// SplitMix64 (Steele, Lea, Flood 2014): choices from a seed.

@@ -62,6 +62,25 @@ fn main() -> ExitCode {
     steps.finish()
 }
 
+/// What the feature `verbs` touches.
+const VERBS_LINTS: [&str; 15] = [
+    "clippy",
+    "-p",
+    "synchrotron-verbs",
+    "-p",
+    "synchrotron-daemon",
+    "-p",
+    "synchrotron",
+    "--features",
+    "synchrotron-verbs/lab,synchrotron-daemon/verbs,synchrotron/verbs",
+    "--all-targets",
+    "--quiet",
+    "--no-deps",
+    "--",
+    "-D",
+    "warnings",
+];
+
 /// The cheap checks first: a slip in formatting should not cost a test run.
 fn ci(steps: &mut Steps) {
     steps.run("format", cargo(["fmt", "--all", "--check"]));
@@ -82,6 +101,10 @@ fn ci(steps: &mut Steps) {
         "warnings",
     ];
     steps.run("lints without aws-lc", cargo(portable));
+    match lab::build_needs() {
+        Ok(()) => steps.run("lints with verbs", cargo(VERBS_LINTS)),
+        Err(reason) => steps.skip("lints with verbs", &reason),
+    }
     let mut docs = cargo(["doc", "--workspace", "--no-deps", "--document-private-items"]);
     docs.env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private_intra_doc_links");
     steps.run("documentation", docs);

@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use crate::host;
+use crate::lab;
 use crate::steps::{Steps, cargo};
 
 /// Programs the namespace tests use, and the Debian packages that have them.
@@ -31,6 +32,18 @@ pub(crate) fn run(steps: &mut Steps, quick: bool) {
     steps.check("C libraries", crate::capi::trial);
     let portable = ["test", "-p", "synchrotron-link", "--no-default-features"];
     steps.run("link tests without aws-lc", cargo(portable));
+    match lab::build_needs() {
+        Ok(()) => {
+            let host = ["test", "-p", "synchrotron-verbs", "--features", "rdma"];
+            steps.run("verbs tests on this host", cargo(host));
+            if host::is_root() {
+                steps.check("verbs in the RDMA lab", lab::everyday);
+            } else {
+                steps.skip("verbs in the RDMA lab", "installing what it needs takes root");
+            }
+        }
+        Err(reason) => steps.skip("verbs", &reason),
+    }
     if !quick {
         steps.run("interleavings (loom)", loom());
     }

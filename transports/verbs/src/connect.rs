@@ -12,6 +12,7 @@ use crate::device::{Device, Membership};
 use crate::error::Error;
 use crate::hello::{Hello, Purpose};
 use crate::objects::{AddressHandle, QueuePair};
+use crate::receive::Lane;
 use crate::sends::SendQueue;
 use crate::transport::{Closing, Notice, VerbsTransport};
 
@@ -25,6 +26,9 @@ const ATTEMPT_NS: u64 = 6_000_000_000;
 /// Pause before a group is joined again after the port was away, and after the kernel refused to join.
 const REJOIN_NS: u64 = 200_000_000;
 const REFUSED_NS: u64 = 10_000_000_000;
+
+/// Pause before the datagram queue pair is started anew.
+const REVIVE_NS: u64 = 50_000_000;
 
 /// How long a stopped queue pair is kept, for what is under way in it to be completed as flushed.
 const CLOSING_NS: u64 = 20_000_000;
@@ -155,7 +159,8 @@ impl VerbsTransport {
             _ => None,
         };
         let closing = self.closing.front().map(|closing| closing.until_ns);
-        attempts.chain(group).chain(closing).min()
+        let revival = self.datagrams_failed.then_some(self.next_revive_ns);
+        attempts.chain(group).chain(closing).chain(revival).min()
     }
 
     fn tend_knock(&mut self, at: u16, now_ns: u64) {
@@ -204,6 +209,35 @@ impl VerbsTransport {
                 datagrams.post(&mut self.held, &mut self.counters);
             }
             device.leave(&self.config, now_ns + REJOIN_NS);
+        }
+    }
+
+    /// Starts the datagram queue pair anew under its old number: a datagram that could not leave at all, as
+    /// with the port down, stops it for good.
+    pub(crate) fn revive_datagrams(&mut self, now_ns: u64) {
+        if !self.datagrams_failed || now_ns < self.next_revive_ns {
+            return;
+        }
+        self.next_revive_ns = now_ns + REVIVE_NS;
+        let pair = |device: &Option<Device>, state| {
+            let queue = device.as_ref().and_then(|device| device.datagrams.as_ref());
+            queue.is_some_and(|queue| {
+                queue.pair().enter(state, "reset the datagram queue pair").is_ok()
+            })
+        };
+        if !pair(&self.device, ibv_qp_state::IBV_QPS_RESET) {
+            return;
+        }
+        self.collect();
+        let Some(device) = &mut self.device else { return };
+        let Some(datagrams) = &mut device.datagrams else { return };
+        datagrams.reset(&mut self.held);
+        // SAFETY: the queue pair was reset, and what it had completed before was taken just now.
+        unsafe { self.receives.reclaim(Some(Lane::Datagrams)) };
+        if crate::device::ready_for_datagrams(&device.groups, datagrams.pair()).is_ok() {
+            self.datagrams_failed = false;
+            self.counters.datagrams_revived += 1;
+            self.refill();
         }
     }
 
@@ -296,7 +330,12 @@ impl VerbsTransport {
             (_, event::RDMA_CM_EVENT_TIMEWAIT_EXIT) | (State::Up, _) => {}
             (_, event::RDMA_CM_EVENT_REJECTED) => {
                 // Its host answers, and nobody listens there.
+                self.counters.connections_refused += 1;
                 self.peers[usize::from(at)].gone = true;
+                self.attempt_failed(at, lane, now_ns);
+            }
+            (_, event::RDMA_CM_EVENT_ADDR_ERROR | event::RDMA_CM_EVENT_ROUTE_ERROR) => {
+                self.counters.connections_unresolved += 1;
                 self.attempt_failed(at, lane, now_ns);
             }
             _ => self.attempt_failed(at, lane, now_ns),
@@ -482,7 +521,7 @@ impl VerbsTransport {
 
     /// The device is gone: all connections are, and everything made on it.
     pub(crate) fn lose_device(&mut self, now_ns: u64) {
-        self.lost = false;
+        (self.lost, self.datagrams_failed) = (false, false);
         if self.device.is_none() {
             return;
         }
@@ -515,7 +554,7 @@ impl VerbsTransport {
             dismantle(&mut device, &mut self.held);
             // SAFETY: every queue pair is closed and both shared queues are destroyed: no receive is
             // posted anywhere.
-            unsafe { self.receives.reclaim() };
+            unsafe { self.receives.reclaim(None) };
             drop(device);
         }
     }

@@ -70,10 +70,16 @@ counters! {
     connections_made,
     /// Connections that were up and ended.
     connections_lost,
-    /// Connection attempts that failed, and requests refused.
+    /// Connection attempts that failed for any reason, and requests that we refused.
     connections_failed,
+    /// Attempts that the peer's host refused: no engine is there, or not yet.
+    connections_refused,
+    /// Attempts for which no address or no route was found.
+    connections_unresolved,
     /// Multicast groups joined.
     groups_joined,
+    /// Times the datagram queue pair had stopped and was started anew.
+    datagrams_revived,
     /// Reports that a peer is unreachable.
     unreachable,
     /// Times the port went down.

@@ -148,7 +148,10 @@ impl Device {
             };
             let (pair, inline_bytes) = QueuePair::new(&domain, &plan)?;
             let groups = Id::new(&channel, true)?;
-            ready_for_datagrams(&groups, &pair, config)?;
+            let mine = std::net::SocketAddr::new(config.my_address().ip(), 0);
+            let at = |error| Error::at("bind the datagram identifier", error);
+            groups.bind(mine).map_err(at)?;
+            ready_for_datagrams(&groups, &pair)?;
             let key = registration.key();
             (SendQueue::new(pair, 0, datagram_sends, inline_bytes, key), groups)
         };
@@ -306,9 +309,7 @@ fn depths(
 }
 
 /// Takes the datagram queue pair to where it sends and receives, as the address's identifier says.
-fn ready_for_datagrams(id: &Id, pair: &QueuePair, config: &Config) -> Result<(), Error> {
-    let address = std::net::SocketAddr::new(config.my_address().ip(), 0);
-    id.bind(address).map_err(|error| Error::at("bind the datagram identifier", error))?;
+pub(crate) fn ready_for_datagrams(id: &Id, pair: &QueuePair) -> Result<(), Error> {
     let (mut attributes, mask) = id.attributes(ibv_qp_state::IBV_QPS_INIT)?;
     attributes.qkey = DATAGRAM_KEY;
     let mask = mask | ibv_qp_attr_mask::IBV_QP_QKEY.0 as i32;

@@ -153,18 +153,21 @@ impl Receives {
         self.counts.iter().sum()
     }
 
-    /// Takes every slot back.
+    /// Takes every slot back, or every one of a lane.
     ///
     /// # Safety
-    /// Every queue that a slot was posted to is destroyed.
-    pub(crate) unsafe fn reclaim(&mut self) {
+    /// Every queue that such a slot was posted to is destroyed, or was reset and its completions taken.
+    pub(crate) unsafe fn reclaim(&mut self, only: Option<Lane>) {
         for slot in 0..self.lent.len() {
-            if self.lent[slot].take().is_some() {
-                // SAFETY: the caller's promise.
-                drop(unsafe { self.pool.take_back(slot as u32, 0) });
-            }
+            let Some(lane) = self.lent[slot].filter(|lane| only.is_none_or(|only| only == *lane))
+            else {
+                continue;
+            };
+            self.lent[slot] = None;
+            self.counts[lane as usize] -= 1;
+            // SAFETY: the caller's promise.
+            drop(unsafe { self.pool.take_back(slot as u32, 0) });
         }
-        self.counts = [0; 3];
     }
 }
 

@@ -256,6 +256,14 @@ impl SendQueue {
         }
     }
 
+    /// After the queue pair was reset: nothing is under way any more.
+    pub(crate) fn reset(&mut self, held: &mut Held) {
+        for number in self.held.iter_mut().filter_map(Option::take) {
+            held.release(number);
+        }
+        (self.done, self.posted, self.silent) = (self.staged, self.staged, 0);
+    }
+
     /// Destroys the queue pair; then nobody reads what it held, and that is given back.
     pub(crate) fn close(mut self, held: &mut Held) {
         drop(self.pair.take());

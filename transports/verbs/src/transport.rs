@@ -67,6 +67,9 @@ pub struct VerbsTransport {
     pub(crate) generation: u16,
     /// The device said that it is going.
     pub(crate) lost: bool,
+    /// The datagram queue pair has stopped and must be started anew.
+    pub(crate) datagrams_failed: bool,
+    pub(crate) next_revive_ns: u64,
     pub(crate) next_look_ns: u64,
     pub(crate) next_open_ns: u64,
     caps: Caps,
@@ -107,6 +110,8 @@ impl VerbsTransport {
             start: started.map_or(0, |time| time.as_nanos() as u64),
             generation: 0,
             lost: false,
+            datagrams_failed: false,
+            next_revive_ns: 0,
             next_look_ns: 0,
             next_open_ns: 0,
             caps,
@@ -174,6 +179,10 @@ impl VerbsTransport {
 
     /// Datagrams over the datagram queue pair: to the group, or to each peer whose queue pair is known.
     fn send_all(&mut self, whole: Part, segment_bytes: usize) -> bool {
+        if self.datagrams_failed {
+            self.counters.sends_unconnected += 1;
+            return true;
+        }
         let Some(device) = &mut self.device else { return true };
         let Some(sends) = &mut device.datagrams else { return true };
         let segments = whole.len.div_ceil(segment_bytes);

@@ -62,6 +62,7 @@ impl VerbsTransport {
             if let Some(datagrams) = datagrams {
                 datagrams.completed(sequence, &mut self.held);
             }
+            self.datagrams_failed |= failed;
             return;
         }
         let route = (number & 0xffff).wrapping_sub(1) as usize;
@@ -147,7 +148,9 @@ impl VerbsTransport {
         let Some(device) = &self.device else { return };
         let key = device.registration.key();
         let (receives, counters) = (&mut self.receives, &mut self.counters);
-        if let Some(datagrams) = &device.datagrams {
+        if let Some(datagrams) = &device.datagrams
+            && !self.datagrams_failed
+        {
             receives.fill(Lane::Datagrams, &Queue::Pair(datagrams.pair()), key, counters);
         }
         if let Some(shared) = &device.burst_receives {
@@ -174,6 +177,7 @@ impl VerbsTransport {
             self.next_open_ns = now_ns + OPEN_NS;
             self.open_again();
         }
+        self.revive_datagrams(now_ns);
         self.tend(now_ns);
     }
 

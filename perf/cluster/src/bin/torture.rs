@@ -33,6 +33,15 @@ struct Args {
     /// Loopback instead of namespaces: no root needed, no network faults; the first UDP port.
     #[arg(long)]
     loopback: Option<u16>,
+    /// In the RDMA lab: engines over verbs, and faults of RDMA ports and devices.
+    #[arg(long, conflicts_with = "loopback")]
+    rdma: bool,
+    /// The program is `synchrotrond`, started as it is instead of as `synchrotron engine`.
+    #[arg(long)]
+    daemon: bool,
+    /// A fault to make, instead of the usual ones; may be given several times.
+    #[arg(long = "fault")]
+    faults: Vec<String>,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -52,17 +61,27 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> anyhow::Result<bool> {
     let place = match args.loopback {
         Some(base_port) => Place::Loopback { base_port },
+        None if args.rdma => Place::Rdma,
         None => Place::Namespaces { mtu_bytes: args.mtu_bytes },
     };
+    let known = torture::faults(place);
+    for name in args.faults.iter().filter(|name| !known.contains(&name.as_str())) {
+        anyhow::bail!("--fault {name:?} cannot be made here; there are {known:?}");
+    }
+    let mut program = vec![args.program.clone()];
+    if !args.daemon {
+        program.push("engine".into());
+    }
     let spec = Spec {
         nodes: args.nodes,
         place,
-        program: vec![args.program.clone(), "engine".into()],
+        program,
         encrypted: args.loopback.is_none(),
         extra: Vec::new(),
     };
     let (deliveries, message_bytes) = (args.deliveries, args.message_bytes);
-    let plan = Plan { spec, deliveries, message_bytes, seed: args.seed };
+    let faults = args.faults.clone();
+    let plan = Plan { spec, deliveries, message_bytes, seed: args.seed, faults };
     let bar = ProgressBar::new(deliveries);
     bar.set_style(ProgressStyle::with_template(
         "[{bar:30}] {human_pos} deliveries, {elapsed} {msg}",
@@ -90,6 +109,9 @@ fn run(args: &Args) -> anyhow::Result<bool> {
         println!("{object}");
     } else {
         println!("{object:#}");
+    }
+    if good && !args.json {
+        println!("{} nodes, {} messages, order identical", args.nodes, report.messages);
     }
     Ok(good)
 }

@@ -68,10 +68,13 @@ while [ $i -lt "$nodes" ]; do
     must $ip rule add pref 20 from 10.77.0.$a lookup $((100 + i))
     must $ip route add 10.77.0.0/24 dev v$i src 10.77.0.$a table $((100 + i))
     must $ip route add 224.0.0.0/4 dev v$i table $((100 + i))
+    # With the port down nothing may leave by another node's.
+    must $ip route add unreachable default metric 1000 table $((100 + i))
     must $ip -6 rule add pref 10 iif v$i lookup local
     must $ip -6 rule add pref 20 from fd77::$a lookup $((100 + i))
     must $ip -6 route add fd77::/64 dev v$i src fd77::$a table $((100 + i))
     must $ip -6 route add ff00::/8 dev v$i table $((100 + i))
+    must $ip -6 route add unreachable default metric 1000 table $((100 + i))
     must rdma link add rxe$i type rxe netdev v$i
     i=$a
 done

@@ -1,0 +1,116 @@
+//! What the lab runs by itself: the transport's conformance suite, then a ring of real engines over verbs that is
+//! hurt while it works.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+
+use super::{Run, boot};
+use crate::steps::cargo;
+
+/// Nodes that the conformance suite takes.
+const SUITE_NODES: usize = 4;
+
+/// Deliveries of the everyday run, all subscribers together: enough to pass every fault under load.
+const EVERYDAY_DELIVERIES: u64 = 60_000;
+
+/// Deliveries of the full run: more than a million messages with three nodes.
+const FULL_DELIVERIES: u64 = 3_300_000;
+
+/// When the machine is given up in the everyday run; it needs about a minute on two cores.
+const EVERYDAY_TIMEOUT: Duration = Duration::from_secs(240);
+
+/// Memory of the machine in the everyday run, in MiB.
+const EVERYDAY_MEMORY_MIB: u32 = 2048;
+
+/// The run of the everyday suite.
+///
+/// # Errors
+/// What is missing or went wrong.
+pub(crate) fn everyday() -> anyhow::Result<()> {
+    let line = run(3, EVERYDAY_DELIVERIES, EVERYDAY_TIMEOUT, EVERYDAY_MEMORY_MIB)?;
+    println!("{line}");
+    Ok(())
+}
+
+/// The run of `cargo xtask rdma-lab` without a command; returns its last line.
+///
+/// # Errors
+/// What is missing or went wrong.
+pub(crate) fn full(nodes: usize, timeout: Duration, memory_mib: u32) -> anyhow::Result<String> {
+    run(nodes, FULL_DELIVERIES * nodes as u64 / 3, timeout, memory_mib)
+}
+
+fn run(
+    nodes: usize,
+    deliveries: u64,
+    timeout: Duration,
+    memory_mib: u32,
+) -> anyhow::Result<String> {
+    ensure!(nodes >= 2, "a ring needs 2 nodes at least");
+    let suite =
+        ["test", "-p", "synchrotron-verbs", "--features", "lab", "--test", "rdma", "--no-run"];
+    let engine = ["build", "-p", "synchrotron-daemon", "--features", "verbs"];
+    let torture = ["build", "-p", "synchrotron-cluster", "--bin", "synchrotron-torture"];
+    let programs = [
+        (executable(&suite, "rdma")?, "conformance".to_owned()),
+        (executable(&engine, "synchrotrond")?, "synchrotrond".to_owned()),
+        (executable(&torture, "synchrotron-torture")?, "synchrotron-torture".to_owned()),
+    ];
+    let command = format!(
+        "/lab/conformance --test-threads 1 && \
+         /lab/synchrotron-torture --rdma --daemon --program /lab/synchrotrond --nodes {nodes} \
+         --deliveries {deliveries} >/results/ring 2>/results/ring.log || \
+         {{ tail -c 20000 /results/ring.log; cat /results/ring; exit 1; }}"
+    );
+    let outcome = boot(&Run {
+        nodes: nodes.max(SUITE_NODES),
+        timeout,
+        memory_mib,
+        programs: &programs,
+        command: &command,
+    })?;
+    ensure!(outcome.code == 0, "rdma-lab: the command ended with {}", outcome.code);
+    let ring = std::fs::read_to_string(outcome.results.join("ring"))?;
+    let line = ring.lines().rev().find(|line| line.ends_with("order identical"));
+    Ok(format!("rdma-lab: {}", line.context("rdma-lab: the ring said nothing")?))
+}
+
+/// Builds with cargo and returns the program that came of it.
+fn executable(args: &[&str], target: &str) -> anyhow::Result<PathBuf> {
+    let output = cargo(args)
+        .args(["--message-format", "json-render-diagnostics"])
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot start cargo")?;
+    ensure!(output.status.success(), "cargo {} failed", args.join(" "));
+    let messages = cargo_metadata::Message::parse_stream(&output.stdout[..]);
+    let built = messages.filter_map(Result::ok).filter_map(|message| match message {
+        cargo_metadata::Message::CompilerArtifact(artifact) if artifact.target.name == target => {
+            artifact.executable
+        }
+        _ => None,
+    });
+    let path = built.last().with_context(|| format!("cargo built no program `{target}`"))?;
+    Ok(path.into_std_path_buf())
+}
+
+/// What building rdma-sys needs beside Rust, installed if we may.
+///
+/// # Errors
+/// What is missing.
+pub(crate) fn build_needs() -> Result<(), String> {
+    crate::host::ensure_program("cmake", "cmake")?;
+    crate::host::ensure_program("cc", "gcc")?;
+    let has_libclang = || {
+        let listed = Command::new("ldconfig").arg("-p").output();
+        let cached = listed.is_ok_and(|o| String::from_utf8_lossy(&o.stdout).contains("libclang"));
+        let llvm = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+        let mut versions = llvm.map(|entry| entry.path().join("lib/libclang.so.1"));
+        cached || versions.any(|path| path.exists())
+    };
+    if has_libclang() { Ok(()) } else { crate::host::install("libclang-dev") }
+}
