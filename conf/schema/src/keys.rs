@@ -138,7 +138,7 @@ pub const KEYS: &[Key] = &[
         "Where the node receives data on links 1, 2, ...; `address` is link 0. The token goes to the port after each. \
          Every node has the same number of links.").with_all_stopped(),
 
-    key("transport", "kind", Kind::Choice(&["udp", "verbs"]), &[], Default("\"udp\"").with_all_stopped(),
+    key("transport", "kind", Kind::Choice(&["udp", "verbs"]), &[], Default("\"udp\""),
         "The driver: `udp` is UDP over io_uring, `verbs` is InfiniBand or RoCE (docs/rdma.md), where addresses are \
          those of RDMA ports and every `token_address` is unused. The same on all nodes.").with_all_stopped(),
     key("transport", "multicast", Kind::Address, &["auto", "off"], Default("\"auto\""),

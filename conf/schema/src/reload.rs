@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use crate::keys::{Change, KEYS, Key};
-use crate::model::Config;
+use crate::model::{Config, Driver};
 
 /// How a key's value is compared: as the model shows it, after defaults and derivations.
 type Shown = fn(&Config) -> String;
@@ -24,10 +24,14 @@ const VALUES: &[(&str, &str, Shown)] = &[
     ("nodes", "token_address", |c| shown(&c.nodes.iter().map(|n| n.token_address).collect::<Vec<_>>())),
     ("nodes", "votes", |c| shown(&c.nodes.iter().map(|n| (n.id, n.votes)).filter(|n| n.1 != 1).collect::<Vec<_>>())),
     ("nodes", "links", |c| shown(&c.nodes.iter().map(|n| &n.links).filter(|l| !l.is_empty()).collect::<Vec<_>>())),
-    ("transport", "kind", |_| String::new()),
+    ("transport", "kind", |c| shown(&std::mem::discriminant(&c.transport.driver))),
     ("transport", "multicast", |c| shown(&c.transport.multicast)),
     ("transport", "multicast_ttl", |c| shown(&c.transport.multicast_ttl)),
     ("transport", "mtu", |c| shown(&c.transport.mtu_bytes)),
+    ("transport", "rdma_device", |c| shown(&c.transport.driver)),
+    ("transport", "rdma_port", |c| shown(&c.transport.driver)),
+    ("transport", "rdma_gid_index", |c| shown(&c.transport.driver)),
+    ("transport", "rdma_pkey", |c| shown(&c.transport.driver)),
     ("transport", "receive_buffer", |c| shown(&c.transport.receive_buffer_bytes)),
     ("transport", "send_buffer", |c| shown(&c.transport.send_buffer_bytes)),
     ("transport", "link_mode", |c| shown(&c.transport.link_mode)),
@@ -133,6 +137,14 @@ impl Config {
                 ));
             }
         }
+        let ids = |config: &Self| config.nodes.iter().map(|node| node.id).collect::<Vec<_>>();
+        if self.transport.driver != Driver::Udp && ids(self) != ids(new) {
+            // Over verbs nodes call each other by their positions in the list.
+            let (old, new) = (ids(self), ids(new));
+            return Err(format!(
+                "nodes: {new:?}; with transport.kind = \"verbs\" accepted: {old:?}"
+            ));
+        }
         let (old, version) = (self.config_version, new.config_version);
         if version < old {
             return Err(format!(
@@ -220,6 +232,13 @@ mod tests {
 
     #[test]
     fn what_nodes_must_agree_on_is_refused_with_the_key() {
+        let verbs = config("[transport]\nkind = \"verbs\"");
+        let wrong = verbs.differences(&config("")).unwrap_err();
+        assert!(wrong.contains("transport.kind"), "{wrong}");
+        let mut fewer = verbs.clone();
+        fewer.nodes.truncate(1);
+        let wrong = verbs.differences(&fewer).unwrap_err();
+        assert!(wrong.contains("accepted: [1, 2]"), "{wrong}");
         let old = config("");
         let mut moved = config("config_version = 2");
         moved.nodes[1].address = "127.0.0.1:7999".parse().unwrap();

@@ -56,6 +56,27 @@ impl Driver {
         }
     }
 
+    /// Adds a node while the engine runs and gives its position.
+    pub(crate) fn add_node(&mut self, node: &schema::Node) -> Result<u16, String> {
+        match self {
+            Self::Udp(udp) => udp.add_peer(peer(node)).map_err(|error| error.to_string()),
+            #[cfg(feature = "verbs")]
+            Self::Verbs(_) => {
+                Err("over verbs the node list changes only with all engines stopped".into())
+            }
+        }
+    }
+
+    /// Takes a node out: nothing is sent to it any more.
+    pub(crate) fn remove_node(&mut self, position: u16) {
+        match self {
+            Self::Udp(udp) => udp.remove_peer(position),
+            // Its connections end with its engine, and nobody asks for others.
+            #[cfg(feature = "verbs")]
+            Self::Verbs(_) => {}
+        }
+    }
+
     fn inner(&self) -> &dyn Transport {
         match self {
             Self::Udp(udp) => udp.as_ref(),
@@ -135,12 +156,13 @@ fn position(config: &Config) -> u16 {
     config.nodes.iter().position(|node| node.id == config.me).unwrap_or_default() as u16
 }
 
+/// A node's addresses for UDP.
+fn peer(node: &schema::Node) -> uring::Peer {
+    uring::Peer { data: node.address, token: node.token_address }
+}
+
 fn udp(config: &Config) -> uring::Config {
-    let peers = config
-        .nodes
-        .iter()
-        .map(|node| uring::Peer { data: node.address, token: node.token_address })
-        .collect();
+    let peers = config.nodes.iter().map(peer).collect();
     let headers = if config.my_node().address.is_ipv4() { 28 } else { 48 };
     // A quarter of the large slots receives; the rest sends and is held by slow readers.
     let quarter = config.memory.large_slots / 4;

@@ -8,7 +8,7 @@ use wire::cfg::ChangeId;
 
 use super::Hot;
 use super::idle::Strategy;
-use super::setup::{group_limits, peer, token_timeout};
+use super::setup::{group_limits, token_timeout};
 use crate::channel::ToControl;
 
 /// What the control thread found good, until it is committed or given up.
@@ -103,8 +103,8 @@ impl Hot {
         // Those who come can be sent to before anybody speaks of them, those who go until nobody does.
         for node in &config.nodes {
             if self.positions.of(NodeId(node.id)).is_none() {
-                let added = self.transport.inner_mut().add_peer(peer(node));
-                self.positions.insert(NodeId(node.id), added.map_err(|error| said(&error))?);
+                let added = self.transport.inner_mut().add_node(node)?;
+                self.positions.insert(NodeId(node.id), added);
             }
         }
         let reconfiguration = Reconfiguration {
@@ -119,7 +119,7 @@ impl Hot {
         let gone: Vec<NodeId> = self.positions.nodes().filter(|node| !listed(node)).collect();
         for node in gone {
             if let Some(position) = self.positions.remove(node) {
-                self.transport.inner_mut().remove_peer(position);
+                self.transport.inner_mut().remove_node(position);
             }
         }
         if let Some(key) = new_key {

@@ -65,7 +65,7 @@ fn run(args: &Args) -> anyhow::Result<bool> {
         None => Place::Namespaces { mtu_bytes: args.mtu_bytes },
     };
     let known = torture::faults(place);
-    for name in args.faults.iter().filter(|name| !known.contains(&name.as_str())) {
+    if let Some(name) = args.faults.iter().find(|name| !known.contains(&name.as_str())) {
         anyhow::bail!("--fault {name:?} cannot be made here; there are {known:?}");
     }
     let mut program = vec![args.program.clone()];
