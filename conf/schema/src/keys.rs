@@ -237,10 +237,10 @@ pub const KEYS: &[Key] = &[
         "How long `adaptive` spins.").at_run_time(),
     key("engine", "cpu", Kind::Integer { min: 0, max: 4095 }, &["none"], Default("\"none\""),
         "Core the hot thread is pinned to."),
-    key("engine", "priority", Kind::Choice(&["auto", "high", "normal"]), &[], Default("\"auto\""),
-        "How urgent the hot thread is: `high` gives it nice -16, so that a busy machine does not keep it from running, \
-         or the engine does not start (needs CAP_SYS_NICE or RLIMIT_NICE); `auto` does so where it may; `normal` \
-         leaves it as the process was started."),
+    key("engine", "priority", Kind::Choice(&["auto", "high", "normal"]), &[], Default("\"normal\""),
+        "How urgent the hot thread is: `high` gives it nice -16, or the engine does not start (needs CAP_SYS_NICE or \
+         RLIMIT_NICE); `auto` does so where it may; `normal` leaves it as the process was started. For hosts whose \
+         other work must not hold up the ring; where programs share its core under load, it starves them."),
     key("engine", "lock_memory", Kind::Choice(&["auto", "on", "off"]), &[], Default("\"auto\""),
         "Keep the process in memory (mlockall): `auto` where the limit allows it, `on` or the engine does not \
          start."),
