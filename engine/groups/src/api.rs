@@ -40,6 +40,9 @@ pub struct Pulled {
 
 /// The application messages waiting on this node. Implemented over submit rings by the daemon and
 /// over plain queues by the simulator. Fair among sessions.
+///
+/// Joins wait for messages of which a part was pulled, so the rest of such a message has to be at
+/// hand: whoever hands out the first fragment can hand out the others without waiting for a program.
 pub trait Clients {
     /// An estimate of the bytes waiting; zero if and only if `pull` would give nothing.
     fn pending_bytes(&self) -> u64;
@@ -50,6 +53,10 @@ pub trait Clients {
     fn room_bytes(&self) -> u64 {
         u64::MAX
     }
+
+    /// There is a new ring, and nothing was pulled for it yet: a message of which a part was pulled starts again
+    /// at its first byte, because receivers may be new. Nothing to do for those who send no fragments.
+    fn restart(&mut self) {}
 
     /// Writes one run's body into `buf`; `None` if nothing is waiting or nothing fits.
     fn pull(&mut self, buf: &mut [u8]) -> Option<Pulled>;
@@ -122,7 +129,8 @@ pub struct View {
     pub ring: RingId,
     /// See `ring`.
     pub seq: u64,
-    /// Where in that frame: a frame may make several views of a group.
+    /// Where in that frame: a frame may make several views of a group. The body of the control message that made
+    /// it, or the end of the run with which the last message ended that a join had waited for.
     pub offset: u32,
     /// All members, sorted by node, pid, session.
     pub members: Vec<MemberId>,
@@ -139,7 +147,10 @@ pub enum Event {
     Messages(Messages),
     /// A new view of a group with a local member, or of one whose last local member just left.
     View(Box<View>),
-    /// A join was ordered: the view that shows it follows at once.
+    /// A join was ordered. The view that shows it follows: at once, unless messages to the group had begun and
+    /// not ended, then as soon as those have. The session gets everything of the group from here on, but what
+    /// ends before that view is not for it: of what comes before, it needs the fragments whose
+    /// messages end after it, and of the views who left.
     Joined {
         /// Who asked.
         session: u32,

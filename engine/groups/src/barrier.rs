@@ -78,7 +78,7 @@ impl Barrier {
         let mut writer = StateWriter::new(buf, self.ring, cursor.part, boot)?;
         let mut skip = core::mem::take(&mut cursor.skip);
         for (_, group) in table.by_name_from(&cursor.name) {
-            let mine = group.members.iter().filter(|m| m.node == me).skip(skip);
+            let mine = group.sessions_of(me).skip(skip);
             let written = write_group(&mut writer, &group.name, mine);
             if let Err(sessions) = written {
                 cursor.name.clear();

@@ -15,7 +15,8 @@ use zerocopy::FromBytes;
 
 use crate::barrier::Agreed;
 use crate::config::MEMBERSHIPS_PER_NODE_MAX;
-use crate::table::Group;
+use crate::open::Followed;
+use crate::table::{Group, Removed, Waiting};
 use crate::{Cause, Event, Groups, Messages, RefusedReason, View};
 
 /// Members that came or went with one change.
@@ -38,7 +39,7 @@ impl Groups {
             match run.kind {
                 RunKind::Messages | RunKind::Fragment => self.deliver_run(&delivered, &run),
                 RunKind::Control => {
-                    self.control_offset = run.body_offset as u32;
+                    self.view_offset = run.body_offset as u32;
                     self.deliver_control(now_ns, &delivered, run.body);
                 }
             }
@@ -47,11 +48,53 @@ impl Groups {
 
     #[inline]
     fn deliver_run(&mut self, delivered: &Delivered, run: &Run<'_>) {
-        let counters = &mut self.counters;
         if self.barrier.is_some() {
-            counters.peer_out_of_place += 1;
+            self.counters.peer_out_of_place += 1;
             return;
         }
+        if run.kind == RunKind::Messages && self.open.is_empty() {
+            return self.show_run(delivered, run);
+        }
+        let Followed { fits, ended } = self.follow(delivered.origin, run);
+        if fits {
+            self.show_run(delivered, run);
+        }
+        if let Some(number) = ended {
+            self.view_offset = (run.body_offset + run.body.len()) as u32;
+            self.admit(delivered, number, Vec::new());
+        }
+    }
+
+    /// What a run means for the messages that are open. Every node comes to the same answer, also where the
+    /// group has no member.
+    fn follow(&mut self, origin: NodeId, run: &Run<'_>) -> Followed {
+        let (counters, session) = (&mut self.counters, run.session);
+        if run.kind == RunKind::Messages {
+            // A correct engine finishes a session's message first.
+            return Followed { fits: true, ended: self.open.abandon(origin, session) };
+        }
+        let refused = Followed { fits: false, ended: None };
+        let Some(group) = self.table.get(run.group) else {
+            counters.peer_unknown_group += 1;
+            return refused;
+        };
+        if group.member(origin, session).is_none() {
+            counters.peer_not_member += 1;
+            return refused;
+        }
+        let Some(header) = fragment_header(run).filter(|_| run.count != 0) else {
+            counters.peer_malformed += 1;
+            return refused;
+        };
+        let followed = self.open.fragment(origin, session, run.group, header);
+        counters.peer_stray_fragments += u64::from(!followed.fits);
+        followed
+    }
+
+    /// Gives a run to the local members of its group, if there are any.
+    #[inline]
+    fn show_run(&mut self, delivered: &Delivered, run: &Run<'_>) {
+        let counters = &mut self.counters;
         let Some(group) = self.table.get(run.group) else {
             counters.peer_unknown_group += 1;
             return;
@@ -64,7 +107,7 @@ impl Groups {
             counters.peer_not_member += 1;
             return;
         };
-        if run.count == 0 || run.kind == RunKind::Fragment && !is_fragment(run) {
+        if run.count == 0 {
             counters.peer_malformed += 1;
             return;
         }
@@ -116,11 +159,12 @@ impl Groups {
         let MemberId { node, session, .. } = member;
         let local = node == self.config.me;
         let added = if self.table.memberships(node) < MEMBERSHIPS_PER_NODE_MAX {
-            self.table.add(name, member)
+            let since = self.open.stamp();
+            self.table.add(name, Waiting { member, since })
         } else {
             None
         };
-        let request = if local { self.sessions.joined(session, name) } else { None };
+        let request = if local { self.sessions.ordered(session, name) } else { None };
         let Some(number) = added else {
             self.counters.peer_void += 1;
             if let Some(request) = request {
@@ -138,13 +182,45 @@ impl Groups {
             }
             self.events.push_back(Event::Joined { session, request, group });
         }
-        self.push_view(at, number, [(member, Cause::Join)].into(), Vec::new());
+        self.admit(at, number, Vec::new());
+        let waits = self.table.get(number).is_some_and(|group| !group.waiting.is_empty());
+        self.counters.joins_waited += u64::from(waits);
+    }
+
+    /// Makes members of those whose wait is over, and shows them together with those who left at this place: one
+    /// place of the order makes one view of a group.
+    fn admit(&mut self, at: &Delivered, number: u32, left: Changes) {
+        let oldest = self.oldest_in(number);
+        let Some(group) = self.table.get_mut(number) else { return };
+        let admitted = group.admit(oldest);
+        for member in admitted.iter().filter(|m| m.node == self.config.me) {
+            if self.sessions.admitted(member.session, &group.name) {
+                group.set_sending(member.session, true);
+            }
+        }
+        if !(admitted.is_empty() && left.is_empty()) {
+            let joined = admitted.into_iter().map(|member| (member, Cause::Join)).collect();
+            self.push_view(at, number, joined, left);
+        }
+    }
+
+    /// When the oldest message began that joins of a group may have to wait for.
+    fn oldest_in(&self, number: u32) -> Option<u64> {
+        #[cfg(feature = "mutations")]
+        if self.mutation == Some(totem::Mutation::JoinAtOnce) {
+            return None;
+        }
+        self.open.oldest_in(number)
     }
 
     /// Takes a member out of a group and shows it; `false` if it was not in it.
     fn depart(&mut self, at: &Delivered, number: u32, session: u32, cause: Cause) -> bool {
-        let Some(member) = self.table.remove(number, at.origin, session) else { return false };
-        self.push_view(at, number, Vec::new(), [(member, cause)].into());
+        let Some(removed) = self.table.remove(number, at.origin, session) else { return false };
+        if let Removed::Member(member) = removed {
+            // What it had begun never ends; joins that waited for it wait no more.
+            self.open.leave(at.origin, session, number);
+            self.admit(at, number, [(member, cause)].into());
+        }
         if at.origin == self.config.me
             && let Some(group) = self.table.get_mut(number)
         {
@@ -187,17 +263,20 @@ impl Groups {
         let names: BTreeSet<Rc<[u8]>> = old_groups.keys().chain(groups.keys()).cloned().collect();
         let mut changed: BTreeMap<u32, (Changes, Changes)> = BTreeMap::new();
         for name in names {
-            let mut group = old_groups.remove(&name).unwrap_or_else(|| Group {
-                name: name.clone(),
-                members: Vec::new(),
-                handle: None,
-                local: Vec::new(),
-                recent: Cell::new(0),
-            });
+            let mut group = old_groups.remove(&name).unwrap_or_else(|| Group::new(name.clone()));
             let members = groups.remove(&name).unwrap_or_default();
-            let left = missing(&group.members, &members, &together, Cause::NodeDown);
-            let joined = missing(&members, &group.members, &together, Cause::NodeUp);
+            let left = missing(&group.members, &members, &together, |_| Cause::NodeDown);
+            // Of nodes that stayed with us only those are new whose joins waited: nothing is open any more.
+            let joined = missing(&members, &group.members, &together, |m| {
+                if together.contains(&m.node) { Cause::Join } else { Cause::NodeUp }
+            });
             group.members = members;
+            for Waiting { member, .. } in core::mem::take(&mut group.waiting) {
+                let local = member.node == self.config.me;
+                if local && self.sessions.admitted(member.session, &name) {
+                    group.set_sending(member.session, true);
+                }
+            }
             if group.members.is_empty() {
                 continue;
             }
@@ -227,7 +306,7 @@ impl Groups {
             name: group.name.to_vec(),
             ring: at.ring,
             seq: at.seq,
-            offset: self.control_offset,
+            offset: self.view_offset,
             members: group.members_by_pid(),
             joined,
             left,
@@ -241,19 +320,19 @@ fn missing(
     these: &[MemberId],
     others: &[MemberId],
     together: &BTreeSet<NodeId>,
-    cause: Cause,
+    cause: impl Fn(&MemberId) -> Cause,
 ) -> Changes {
     let gone = |m: &&MemberId| !together.contains(&m.node) || others.binary_search(m).is_err();
-    let mut changes: Changes = these.iter().filter(gone).map(|&m| (m, cause)).collect();
+    let mut changes: Changes = these.iter().filter(gone).map(|m| (*m, cause(m))).collect();
     changes.sort_unstable_by_key(|(m, _)| (m.node, m.pid, m.session));
     changes
 }
 
-/// Whether a fragment's header agrees with its body and with itself.
-fn is_fragment(run: &Run<'_>) -> bool {
-    let Ok((header, piece)) = FragmentHeader::read_from_prefix(run.body) else { return false };
+/// A fragment's header, if it agrees with its body and with itself.
+fn fragment_header<'b>(run: &Run<'b>) -> Option<&'b FragmentHeader> {
+    let (header, piece) = FragmentHeader::ref_from_prefix(run.body).ok()?;
     debug_assert_eq!(run.body.len() - piece.len(), FRAGMENT_HEADER_BYTES);
-    let (total, offset) = (header.total.get(), header.offset.get());
     let len = u64::from(header.len.get());
-    len <= piece.len() as u64 && offset.checked_add(len).is_some_and(|end| end <= total)
+    let end = header.offset.get().checked_add(len)?;
+    (len <= piece.len() as u64 && end <= header.total.get()).then_some(header)
 }

@@ -20,6 +20,7 @@ mod config;
 mod deliver;
 mod local;
 mod machine;
+mod open;
 mod source;
 mod status;
 mod table;

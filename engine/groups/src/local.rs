@@ -13,6 +13,8 @@ use crate::RefusedReason;
 pub(crate) enum Phase {
     /// Asked for, not ordered yet.
     Joining { request: u32 },
+    /// Ordered, but messages that began before have to end first.
+    Waiting,
     /// In the group.
     Joined,
     /// Asked to leave, not ordered yet.
@@ -143,12 +145,27 @@ impl Sessions {
     }
 
     /// The session's join was ordered: its request's number, if it is still open and waits for it.
-    pub(crate) fn joined(&mut self, session: u32, name: &[u8]) -> Option<u32> {
-        let entry = self.open.get_mut(&session)?;
-        let (_, phase) = entry.groups.iter_mut().find(|(n, _)| **n == *name)?;
+    pub(crate) fn ordered(&mut self, session: u32, name: &[u8]) -> Option<u32> {
+        let phase = self.phase(session, name)?;
         let Phase::Joining { request } = *phase else { return None };
-        *phase = Phase::Joined;
+        *phase = Phase::Waiting;
         Some(request)
+    }
+
+    /// The session is a member from here on; `false` if it was closed meanwhile.
+    pub(crate) fn admitted(&mut self, session: u32, name: &[u8]) -> bool {
+        match self.phase(session, name) {
+            Some(phase @ Phase::Waiting) => {
+                *phase = Phase::Joined;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn phase(&mut self, session: u32, name: &[u8]) -> Option<&mut Phase> {
+        let groups = &mut self.open.get_mut(&session)?.groups;
+        groups.iter_mut().find(|(n, _)| **n == *name).map(|(_, phase)| phase)
     }
 
     /// The session is not in the group any more.

@@ -12,6 +12,7 @@ use wire::{MemberId, NodeId, RingId};
 use crate::barrier::Barrier;
 use crate::cfg::Changes;
 use crate::local::Sessions;
+use crate::open::OpenMessages;
 use crate::table::{Group, Table};
 use crate::{
     Clients, Config, Counters, Event, GroupHandle, GroupSource, GroupStatus, RefusedReason, Status,
@@ -27,6 +28,8 @@ pub struct Groups {
     pub(crate) small_slots_reserved: u32,
     pub(crate) table: Table,
     pub(crate) sessions: Sessions,
+    /// Messages of which a part is in the order.
+    pub(crate) open: OpenMessages,
     /// The regular configuration this node is in.
     pub(crate) ring: Option<RingId>,
     /// The barrier of `ring` while it stands.
@@ -42,10 +45,15 @@ pub struct Groups {
     /// Changes of the configuration.
     pub(crate) changes: Changes,
     pub(crate) counters: Counters,
+    /// The clients have to be told of a new ring before anything is pulled for it.
+    restart: bool,
     /// Something to send came up since [`Groups::take_wake`] was asked.
     pub(crate) wake: bool,
-    /// Where in its frame the control message being delivered stands.
-    pub(crate) control_offset: u32,
+    /// Where in its frame a view stands that is made now: see [`crate::View::offset`].
+    pub(crate) view_offset: u32,
+    /// A deliberate bug, for tests of the checkers.
+    #[cfg(feature = "mutations")]
+    pub(crate) mutation: Option<totem::Mutation>,
 }
 
 /// Room made for events at the start, so that a full burst of frames does not allocate: 64 frames
@@ -62,6 +70,7 @@ impl Groups {
             pool,
             table: Table::default(),
             sessions: Sessions::default(),
+            open: OpenMessages::default(),
             ring: None,
             barrier: None,
             together: [config.me].into(),
@@ -71,8 +80,11 @@ impl Groups {
             traces: VecDeque::new(),
             changes: Changes::default(),
             counters: Counters::default(),
+            restart: false,
             wake: false,
-            control_offset: 0,
+            view_offset: 0,
+            #[cfg(feature = "mutations")]
+            mutation: None,
         }
     }
 
@@ -89,7 +101,7 @@ impl Groups {
     pub fn close(&mut self, session: u32) {
         for number in self.table.groups_of(self.config.me, session) {
             if let Some(group) = self.table.get_mut(number) {
-                group.stop_sending(session);
+                group.set_sending(session, false);
             }
         }
         self.sessions.close(session);
@@ -104,7 +116,7 @@ impl Groups {
     }
 
     /// A session asks to join the group `name` (1 to 128 bytes of anything). Answered by
-    /// [`Event::Joined`] and a view once ordered, or by [`Event::Refused`].
+    /// [`Event::Joined`] once ordered and a view that shows it, or by [`Event::Refused`].
     pub fn join(&mut self, session: u32, request: u32, name: &[u8]) {
         let max = self.config.limits.memberships_max.min(crate::MEMBERSHIPS_PER_NODE_MAX);
         match self.sessions.join(session, request, name, max) {
@@ -123,7 +135,7 @@ impl Groups {
         };
         match self.sessions.leave(session, &group.name) {
             Ok(()) => {
-                group.stop_sending(session);
+                group.set_sending(session, false);
                 self.wake = true;
             }
             Err(reason) => self.refuse(session, request, reason),
@@ -152,6 +164,8 @@ impl Groups {
                 }
                 self.changes.new_ring(self.config.me);
                 self.ring = Some(configuration.ring);
+                self.open.clear();
+                self.restart = true;
                 self.barrier = Some(Barrier::new(configuration.ring, members, now_ns));
                 self.wake = true;
             }
@@ -160,6 +174,9 @@ impl Groups {
 
     /// Where the ring gets frames from, for the length of one call.
     pub fn source<'a>(&'a mut self, clients: &'a mut dyn Clients) -> GroupSource<'a> {
+        if core::mem::take(&mut self.restart) {
+            clients.restart();
+        }
         GroupSource::new(self, clients)
     }
 
@@ -210,6 +227,7 @@ impl Groups {
             number,
             handle: group.handle,
             members: group.members_by_pid(),
+            waiting: group.waiting.iter().map(|waiting| waiting.member).collect(),
         };
         self.table.by_name_from(&[]).map(status)
     }
@@ -223,6 +241,12 @@ impl Groups {
             requests_waiting: self.sessions.requests.len() as u32,
             groups: self.groups().collect(),
         }
+    }
+
+    /// Makes the group layer break a rule on purpose.
+    #[cfg(feature = "mutations")]
+    pub fn set_mutation(&mut self, mutation: Option<totem::Mutation>) {
+        self.mutation = mutation;
     }
 
     /// What was counted so far.

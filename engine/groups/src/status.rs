@@ -45,6 +45,10 @@ wire::counters! {
         /// Runs from peers at a point of the order where they may not be (application messages
         /// before the barrier ended, states after it or of another ring): dropped.
         pub peer_out_of_place: u64,
+        /// Fragments from peers that continue nothing: dropped.
+        pub peer_stray_fragments: u64,
+        /// Joins that waited for messages that had begun.
+        pub joins_waited: u64,
         /// Joins and leaves that change nothing, or break the limit.
         pub peer_void: u64,
         /// Sync barriers that ended.
@@ -65,6 +69,8 @@ pub struct GroupStatus {
     pub handle: Option<GroupHandle>,
     /// All members, sorted by node, pid, session.
     pub members: Vec<MemberId>,
+    /// Those whose join was ordered and waits for messages that had begun, in the order of their joins.
+    pub waiting: Vec<MemberId>,
 }
 
 /// The state of the group layer.

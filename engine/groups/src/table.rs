@@ -15,23 +15,55 @@ pub(crate) struct Group {
     pub(crate) name: Rc<[u8]>,
     /// Sorted by node, session.
     pub(crate) members: Vec<MemberId>,
-    /// Set while a local session is a member.
+    /// Set while a local session is a member or waits to be.
     pub(crate) handle: Option<GroupHandle>,
-    /// The local members, sorted by session.
+    /// The local members and those who wait to be, sorted by session.
     pub(crate) local: Vec<Local>,
     /// Place of the member that sent last: most often the one that sends next.
     pub(crate) recent: Cell<usize>,
+    /// Joins that were ordered and wait for messages that had begun, in their order. There are none
+    /// in a group without members: only members have messages under way.
+    pub(crate) waiting: Vec<Waiting>,
+}
+
+/// A join that waits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waiting {
+    pub(crate) member: MemberId,
+    /// When it was ordered, on the scale of `OpenMessages::stamp`.
+    pub(crate) since: u64,
+}
+
+/// Who was taken out of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Removed {
+    Member(MemberId),
+    /// Nobody has seen it as a member.
+    Waiting,
 }
 
 /// A local member of a group.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Local {
     pub(crate) session: u32,
-    /// Cleared when it asked to leave or is closed: nothing of it is sent from then on.
+    /// Set when it becomes a member. Cleared when it asked to leave or is closed: nothing of it is sent
+    /// from then on.
     pub(crate) sending: bool,
 }
 
 impl Group {
+    /// A group of this name with nobody in it.
+    pub(crate) fn new(name: Rc<[u8]>) -> Self {
+        Self {
+            name,
+            members: Vec::new(),
+            handle: None,
+            local: Vec::new(),
+            recent: Cell::new(0),
+            waiting: Vec::new(),
+        }
+    }
+
     /// The member with this session of this node.
     #[inline]
     pub(crate) fn member(&self, node: NodeId, session: u32) -> Option<MemberId> {
@@ -61,17 +93,49 @@ impl Group {
         at.is_ok_and(|at| self.local[at].sending)
     }
 
-    pub(crate) fn stop_sending(&mut self, session: u32) {
+    pub(crate) fn set_sending(&mut self, session: u32, sending: bool) {
         if let Ok(at) = self.local.binary_search_by_key(&session, |l| l.session) {
-            self.local[at].sending = false;
+            self.local[at].sending = sending;
         }
     }
 
-    /// Makes `session` a local member that may send.
+    /// `session` of this node gets what the group gets from here on; it may not send yet.
     pub(crate) fn add_local(&mut self, session: u32) {
         if let Err(at) = self.local.binary_search_by_key(&session, |l| l.session) {
-            self.local.insert(at, Local { session, sending: true });
+            self.local.insert(at, Local { session, sending: false });
         }
+    }
+
+    /// Makes somebody a member; `false` if it was one.
+    fn insert(&mut self, member: MemberId) -> bool {
+        let at = self.position(member.node, member.session);
+        at.inspect_err(|at| self.members.insert(*at, member)).is_err()
+    }
+
+    fn waiting_at(&self, node: NodeId, session: u32) -> Option<usize> {
+        self.waiting.iter().position(|w| (w.member.node, w.member.session) == (node, session))
+    }
+
+    /// Whether a session of a node is a member or waits to be.
+    fn has(&self, node: NodeId, session: u32) -> bool {
+        self.position(node, session).is_ok() || self.waiting_at(node, session).is_some()
+    }
+
+    /// Sessions of a node that are members or wait to be, in an order that stays while nothing changes.
+    pub(crate) fn sessions_of(&self, node: NodeId) -> impl Iterator<Item = &MemberId> {
+        let waiting = self.waiting.iter().map(|w| &w.member);
+        self.members.iter().chain(waiting).filter(move |m| m.node == node)
+    }
+
+    /// Makes those members whose wait is over because nothing older than them is open any more: all
+    /// that were ordered before the message that is now the oldest began.
+    pub(crate) fn admit(&mut self, oldest: Option<u64>) -> Vec<MemberId> {
+        let over = self.waiting.partition_point(|w| oldest.is_none_or(|begun| w.since < begun));
+        let admitted: Vec<MemberId> = self.waiting.drain(..over).map(|w| w.member).collect();
+        for member in &admitted {
+            self.insert(*member);
+        }
+        admitted
     }
 }
 
@@ -119,27 +183,22 @@ impl Table {
             .filter_map(|(_, &number)| Some((number, self.get(number)?)))
     }
 
-    /// Memberships of a node.
+    /// Memberships of a node, those included that wait.
     pub(crate) fn memberships(&self, node: NodeId) -> u32 {
         self.memberships.get(&node).copied().unwrap_or(0)
     }
 
-    /// Adds a member, making the group if need be. `None` if it was one already.
-    pub(crate) fn add(&mut self, name: &[u8], member: MemberId) -> Option<u32> {
+    /// Adds a join that waits, making the group if need be; [`Group::admit`] makes it a member. `None` if it
+    /// is one or waits already.
+    pub(crate) fn add(&mut self, name: &[u8], waiting: Waiting) -> Option<u32> {
         let number = match self.number_of_name(name) {
             Some(number) => number,
-            None => self.insert(Group {
-                name: name.into(),
-                members: Vec::new(),
-                handle: None,
-                local: Vec::new(),
-                recent: Cell::new(0),
-            }),
+            None => self.insert(Group::new(name.into())),
         };
-        let group = self.get_mut(number)?;
-        let at = group.position(member.node, member.session).err()?;
-        group.members.insert(at, member);
-        *self.memberships.entry(member.node).or_insert(0) += 1;
+        let MemberId { node, session, .. } = waiting.member;
+        let group = self.get_mut(number).filter(|group| !group.has(node, session))?;
+        group.waiting.push(waiting);
+        *self.memberships.entry(node).or_insert(0) += 1;
         Some(number)
     }
 
@@ -156,16 +215,21 @@ impl Table {
         number
     }
 
-    /// Takes a member out of a group; `None` if it was not in it. The caller then calls
-    /// [`Table::tidy`].
-    pub(crate) fn remove(&mut self, number: u32, node: NodeId, session: u32) -> Option<MemberId> {
+    /// Takes a member, or one that waits to be, out of a group; `None` if it was not in it. The
+    /// caller then calls [`Table::tidy`].
+    pub(crate) fn remove(&mut self, number: u32, node: NodeId, session: u32) -> Option<Removed> {
         let group = self.get_mut(number)?;
-        let at = group.position(node, session).ok()?;
-        let member = group.members.remove(at);
+        let removed = match group.position(node, session) {
+            Ok(at) => Removed::Member(group.members.remove(at)),
+            Err(_) => {
+                group.waiting.remove(group.waiting_at(node, session)?);
+                Removed::Waiting
+            }
+        };
         if let Some(count) = self.memberships.get_mut(&node) {
             *count = count.saturating_sub(1);
         }
-        Some(member)
+        Some(removed)
     }
 
     /// Gives a group a handle if it has none; `None` when handles are used up.
@@ -197,11 +261,11 @@ impl Table {
         }
     }
 
-    /// Numbers of the groups that this session of this node is in.
+    /// Numbers of the groups that this session of this node is in or waits for.
     pub(crate) fn groups_of(&self, node: NodeId, session: u32) -> Vec<u32> {
         let numbered = self.slots.iter().enumerate();
         numbered
-            .filter(|(_, g)| g.as_ref().is_some_and(|g| g.member(node, session).is_some()))
+            .filter(|(_, g)| g.as_ref().is_some_and(|g| g.has(node, session)))
             .map(|(number, _)| number as u32)
             .collect()
     }

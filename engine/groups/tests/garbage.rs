@@ -144,7 +144,7 @@ proptest! {
 }
 
 #[test]
-fn a_fragment_must_agree_with_its_body() {
+fn a_fragment_must_agree_with_its_body_and_continue_what_came_before() {
     let mut world = World::with_nodes(1);
     world.node(1).groups.open(11, 1);
     world.node(1).groups.join(11, 1, b"g");
@@ -159,10 +159,14 @@ fn a_fragment_must_agree_with_its_body() {
         body
     };
     let cases = [
-        (fragment(100, 50, 16, 16), 1),
-        (fragment(100, 50, 13, 16), 1),
-        (fragment(100, 50, 17, 16), 0),
-        (fragment(60, 50, 16, 16), 0),
+        (fragment(100, 50, 16, 16), 0),
+        (fragment(100, 0, 16, 16), 1),
+        (fragment(100, 16, 13, 16), 1),
+        (fragment(100, 29, 17, 16), 0),
+        (fragment(40, 29, 16, 16), 0),
+        (fragment(100, 29, 16, 16), 1),
+        (fragment(100, 29, 16, 16), 0),
+        (fragment(100, 45, 16, 16), 0),
         (fragment(u64::MAX, u64::MAX, 16, 16), 0),
         (vec![0; 16], 0),
     ];

@@ -7,10 +7,13 @@ extern crate synchrotron_groups as groups;
 mod world;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use groups::{Event, GroupHandle, View};
-use wire::{MemberId, NodeId, RingId};
+use wire::{MemberId, NodeId};
 use world::World;
+use world::clients::WHOLE_BYTES_MAX;
+use world::reader::{Place, Read, Reader, messages};
 
 const NAMES: [&[u8]; 4] = [b"a", b"bb", &[0, 255, 0], &[b'x'; 128]];
 const NODES: u32 = 4;
@@ -28,16 +31,42 @@ impl Random {
     }
 }
 
+/// A view of a group as it names itself, and whom it calls gone and come.
+type ViewName = (Place, Vec<MemberId>, Vec<(MemberId, u8)>);
+
+/// Messages in their order.
+type Messages = Vec<(Place, MemberId, Vec<u8>)>;
+
 /// What one run of a node was told and did.
-#[derive(Default)]
 struct Account {
+    reader: Reader,
     sessions: Vec<u32>,
+    /// Joins that were ordered, shown by a view or not.
+    granted: BTreeMap<(u32, GroupHandle), ()>,
+    /// Per group: the last view and the messages since.
+    since: BTreeMap<GroupHandle, (ViewName, Messages)>,
     members: BTreeMap<GroupHandle, Vec<MemberId>>,
     handles: BTreeMap<(u32, GroupHandle), ()>,
     /// Messages in frames that did not come back yet, per session, in order.
     under_way: BTreeMap<u32, Vec<Vec<u8>>>,
-    /// Messages given to the engine less those sent and those answered as not sent.
-    open: u64,
+    /// Messages given to the engine less those sent and those answered as not sent. Of large ones every
+    /// fragment counts, and counts as given when it is pulled.
+    open: i64,
+}
+
+impl Account {
+    fn new(id: NodeId) -> Self {
+        Self {
+            reader: Reader::new(id),
+            sessions: Vec::new(),
+            granted: BTreeMap::new(),
+            since: BTreeMap::new(),
+            members: BTreeMap::new(),
+            handles: BTreeMap::new(),
+            under_way: BTreeMap::new(),
+            open: 0,
+        }
+    }
 }
 
 struct Life {
@@ -47,20 +76,33 @@ struct Life {
     next_session: u32,
     next_message: u64,
     /// Every run at its place in the order, by whoever was told first.
-    order: BTreeMap<(RingId, u64, u32), (MemberId, Vec<u8>)>,
+    order: BTreeMap<Place, (MemberId, Vec<u8>)>,
+    /// What was delivered between two views, by whoever came to the second first.
+    passages: BTreeMap<(Vec<u8>, ViewName, ViewName), Messages>,
+    /// How many passages from view to view were made by two nodes.
+    together: u64,
     views: u64,
     messages: u64,
+    waited: u64,
 }
 
 impl Life {
     fn new(seed: u64) -> Self {
         let world = World::with_nodes(NODES);
-        let accounts = (1..=NODES).map(|id| (NodeId(id), Account::default())).collect();
-        let (next_session, next_message) = (100, 0);
-        let order = BTreeMap::new();
-        let (views, messages) = (0, 0);
-        let random = Random(seed);
-        Self { random, world, accounts, next_session, next_message, order, views, messages }
+        let accounts = (1..=NODES).map(|id| (NodeId(id), Account::new(NodeId(id)))).collect();
+        Self {
+            random: Random(seed),
+            world,
+            accounts,
+            next_session: 100,
+            next_message: 0,
+            order: BTreeMap::new(),
+            passages: BTreeMap::new(),
+            together: 0,
+            views: 0,
+            messages: 0,
+            waited: 0,
+        }
     }
 
     fn any_node(&mut self) -> NodeId {
@@ -116,6 +158,7 @@ impl Life {
         let account = self.accounts.get_mut(&id).expect("runs");
         let Some(session) = account.sessions.pop() else { return };
         account.handles.retain(|(s, _), ()| *s != session);
+        account.granted.retain(|(s, _), ()| *s != session);
         account.under_way.remove(&session);
         self.world.node(id.0).groups.close(session);
     }
@@ -124,10 +167,12 @@ impl Life {
         let Some((session, group)) = self.any_membership(id) else { return };
         self.next_message += 1;
         let mut bytes = self.next_message.to_le_bytes().to_vec();
-        bytes.resize(8 + self.random.next(300) as usize, session as u8);
+        let large = self.random.next(6) == 0;
+        let more = if large { 1000 + self.random.next(9000) } else { self.random.next(300) };
+        bytes.resize(8 + more as usize, session as u8);
         let safe = self.random.next(4) == 0;
         let account = self.accounts.get_mut(&id).expect("runs");
-        account.open += 1;
+        account.open += i64::from(bytes.len() <= WHOLE_BYTES_MAX);
         self.world.node(id.0).clients.push(session, group, &bytes, safe);
     }
 
@@ -151,7 +196,7 @@ impl Life {
             }
         } else {
             self.world.start(id);
-            self.accounts.insert(id, Account::default());
+            self.accounts.insert(id, Account::new(id));
             self.world.reform(&[vec![id]]);
         }
     }
@@ -177,29 +222,62 @@ impl Life {
         let account = self.accounts.get_mut(&id).expect("runs");
         match event {
             Event::Joined { session, group, .. } => {
-                account.handles.insert((*session, *group), ());
+                account.granted.insert((*session, *group), ());
             }
             Event::NotSent { session, count, .. } => {
                 assert!(account.sessions.contains(session));
-                account.open -= u64::from(*count);
-            }
-            Event::View(view) => {
-                self.views += 1;
-                check_view(id, account, view);
+                account.open -= i64::from(*count);
             }
             Event::Messages(run) => {
                 let place = (run.ring, run.seq, run.offset);
                 let told = (run.sender, run.body.to_vec());
                 let first = self.order.entry(place).or_insert_with(|| told.clone());
                 assert_eq!(*first, told, "node {id} was told something else at {place:?}");
-                let members = account.members.get(&run.group).expect("a view came first");
-                assert!(members.contains(&run.sender), "a sender outside the view");
-                self.messages += u64::from(run.count);
-                if run.sender.node == id {
+                if run.sender.node == id && run.kind == wire::run::RunKind::Messages {
                     account.came_back(run);
                 }
             }
-            Event::Refused { .. } | Event::Configuration(_) | Event::Synced { .. } => {}
+            _ => {}
+        }
+        for read in account.reader.read(event) {
+            let account = self.accounts.get_mut(&id).expect("runs");
+            match read {
+                Read::View(view) => {
+                    self.views += 1;
+                    check_view(id, account, &view);
+                    self.pass(id, view);
+                }
+                Read::Message { group, sender, at, bytes } => {
+                    let members = account.members.get(&group).expect("a view came first");
+                    assert!(members.contains(&sender), "a sender outside the view");
+                    self.messages += 1;
+                    let (_, seen) = account.since.get_mut(&group).expect("a view came first");
+                    seen.push((at, sender, bytes));
+                }
+            }
+        }
+    }
+
+    /// Who goes from one view to the next saw the same in between as all others who do.
+    fn pass(&mut self, id: NodeId, view: View) {
+        let account = self.accounts.get_mut(&id).expect("runs");
+        let at = (view.ring, view.seq, view.offset);
+        let changes = view.left.iter().chain(&view.joined).map(|(m, cause)| (*m, *cause as u8));
+        let changes = changes.collect();
+        let name: ViewName = (at, view.members, changes);
+        let before = if account.reader.shows(view.group) {
+            account.since.insert(view.group, (name.clone(), Vec::new()))
+        } else {
+            account.members.remove(&view.group);
+            account.since.remove(&view.group)
+        };
+        let Some((from, seen)) = before else { return };
+        match self.passages.entry((view.name, from, name)) {
+            Entry::Vacant(entry) => drop(entry.insert(seen)),
+            Entry::Occupied(entry) => {
+                self.together += 1;
+                assert!(*entry.get() == seen, "node {id} saw something else: {:?}", entry.key());
+            }
         }
     }
 
@@ -223,11 +301,20 @@ impl Life {
             }
             let under_way: usize = account.under_way.values().map(Vec::len).sum();
             assert_eq!(under_way, 0, "node {id} sent messages that never came back");
-            let of_closed = self.world.nodes[id].groups.counters().messages_of_closed;
-            assert_eq!(account.open, of_closed, "node {id} has messages nobody answered for");
+            let node = &self.world.nodes[id];
+            let of_closed = node.groups.counters().messages_of_closed as i64;
+            let open = account.open + node.clients.fragments as i64;
+            assert_eq!(open, of_closed, "node {id} has messages nobody answered for");
+            for (session, group) in account.granted.keys() {
+                let shown = account.members.get(group).is_some_and(|members| {
+                    members.iter().any(|m| (m.node, m.session) == (*id, *session))
+                });
+                assert!(shown, "node {id}: session {session} waits for its view for ever");
+            }
         }
-        for (name, _, members) in &first {
+        for (name, _, members, waiting) in &first {
             assert!(!members.is_empty(), "{name:?} has no members");
+            assert!(waiting.is_empty(), "{name:?} keeps {waiting:?} waiting");
         }
         for node in self.world.nodes.values() {
             let counters = node.groups.counters();
@@ -236,6 +323,8 @@ impl Life {
             assert_eq!(counters.peer_not_member, 0);
             assert_eq!(counters.peer_out_of_place, 0);
             assert_eq!(counters.peer_void, 0);
+            assert_eq!(counters.peer_stray_fragments, 0);
+            self.waited += counters.joins_waited;
             assert_eq!(node.pool.stats().small_free, node.pool.stats().small_total);
         }
     }
@@ -256,7 +345,9 @@ fn check_view(id: NodeId, account: &mut Account, view: &View) {
                 .collect()
         }
     };
-    for (member, cause) in &view.left {
+    // Who went with the very change that ended a join's wait was never shown to the one that joined.
+    let left = if known.is_some() { &view.left[..] } else { &[] };
+    for (member, cause) in left {
         let at = members.iter().position(|m| m == member);
         members.remove(at.unwrap_or_else(|| panic!("{member:?} left ({cause:?}) but was not in")));
     }
@@ -268,19 +359,13 @@ fn check_view(id: NodeId, account: &mut Account, view: &View) {
     assert_eq!(members, view.members, "node {id}");
     let gone = |s: &u32| view.left.iter().any(|(m, _)| (m.node, m.session) == (id, *s));
     account.handles.retain(|(s, g), ()| *g != view.group || !gone(s));
-    account.members.insert(view.group, members);
-}
-
-/// The messages of a run.
-fn messages(body: &[u8], count: u16) -> Vec<Vec<u8>> {
-    let mut at = 0;
-    let mut all = Vec::new();
-    for _ in 0..count {
-        let (range, next) = wire::run::record_at(body, at).expect("a whole record");
-        all.push(body[range].to_vec());
-        at = next;
+    account.granted.retain(|(s, g), ()| *g != view.group || !gone(s));
+    for (session, group) in account.granted.keys().filter(|(_, g)| *g == view.group) {
+        if members.iter().any(|m| (m.node, m.session) == (id, *session)) {
+            account.handles.insert((*session, *group), ());
+        }
     }
-    all
+    account.members.insert(view.group, members);
 }
 
 impl Account {
@@ -291,7 +376,9 @@ impl Account {
             if run.kind == wire::run::RunKind::Messages {
                 let under_way = self.under_way.entry(run.session).or_default();
                 under_way.extend(messages(run.body, run.count));
-                self.open -= u64::from(run.count);
+            }
+            if run.kind != wire::run::RunKind::Control {
+                self.open -= i64::from(run.count);
             }
         }
     }
@@ -306,7 +393,7 @@ impl Account {
 
 #[test]
 fn nodes_agree_through_any_life() {
-    let (mut views, mut messages) = (0, 0);
+    let (mut views, mut messages, mut together, mut waited) = (0, 0, 0, 0);
     for seed in 0..200 {
         let outcome = std::panic::catch_unwind(|| {
             let mut life = Life::new(seed);
@@ -314,15 +401,20 @@ fn nodes_agree_through_any_life() {
                 life.step();
             }
             life.end();
-            (life.views, life.messages)
+            (life.views, life.messages, life.together, life.waited)
         });
         match outcome {
-            Ok((v, m)) => (views, messages) = (views + v, messages + m),
+            Ok((v, m, t, w)) => {
+                (views, messages) = (views + v, messages + m);
+                (together, waited) = (together + t, waited + w);
+            }
             Err(panic) => {
                 eprintln!("seed {seed}");
                 std::panic::resume_unwind(panic);
             }
         }
     }
-    assert!(views > 20_000 && messages > 20_000, "{views} views, {messages} messages");
+    assert!(views > 20_000 && messages > 12_000, "{views} views, {messages} messages");
+    assert!(together > 1_000, "{together} passages made together");
+    assert!(waited > 100, "{waited} joins that waited");
 }

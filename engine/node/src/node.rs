@@ -206,10 +206,11 @@ impl Node {
         self.totem.token_first()
     }
 
-    /// Makes one deliberate bug in the ring (for tests of the simulator's checkers).
+    /// Makes one deliberate bug in the ring or the groups (for tests of the simulator's checkers).
     #[cfg(feature = "mutations")]
     pub fn set_mutation(&mut self, mutation: Option<totem::Mutation>) {
         self.totem.set_mutation(mutation);
+        self.groups.set_mutation(mutation);
     }
 
     /// The group layer, for queries.

@@ -195,7 +195,7 @@ impl World {
             Event::Joined { session, request, group } => {
                 let Some(id) = r.joins.remove(&(*session, *request)) else { return };
                 if let Some(s) = r.processes.get_mut(*session) {
-                    s.groups.insert(id, Phase::Member(*group));
+                    s.groups.insert(id, Phase::Granted(*group));
                 }
             }
             Event::View(view) => {
@@ -206,6 +206,13 @@ impl World {
                 let Some(r) = self.running(host, life) else { return };
                 if group == fresh {
                     r.fresh_view.clone_from(&view.members);
+                }
+                for member in view.members.iter().filter(|m| m.node == node) {
+                    let session = r.processes.get_mut(member.session);
+                    let phase = session.and_then(|s| s.groups.get_mut(&group));
+                    if let Some(phase @ Phase::Granted(_)) = phase {
+                        *phase = Phase::Member(view.group);
+                    }
                 }
                 for (gone, cause) in &view.left {
                     if gone.node == node && *cause == groups::Cause::Leave {
@@ -219,7 +226,6 @@ impl World {
             Event::Configuration(c) => {
                 if c.kind == totem::ConfigurationKind::Regular {
                     r.ring = Some((c.ring, c.members.to_vec()));
-                    r.processes.restart_fragments();
                 }
             }
             Event::Synced { ring } => r.synced = Some(*ring),

@@ -20,7 +20,9 @@ const FRAGMENT_ROOM_BYTES_MIN: usize = FRAGMENT_HEADER_BYTES + 64;
 pub(crate) enum Phase {
     /// Asked for.
     Joining,
-    /// Granted.
+    /// Granted; no view has shown it yet.
+    Granted(GroupHandle),
+    /// A view shows it.
     Member(GroupHandle),
     /// Asked to end.
     Leaving,
@@ -126,15 +128,6 @@ impl Processes {
         }
     }
 
-    /// A new ring: a message of which only a part was sent starts again, because who came to the
-    /// ring meanwhile has not seen its beginning.
-    pub(crate) fn restart_fragments(&mut self) {
-        for session in &mut self.sessions {
-            self.pending_bytes += session.taken as u64;
-            session.taken = 0;
-        }
-    }
-
     /// Whole messages of one session to one group, as many as fit.
     fn whole(&mut self, at: usize, buf: &mut [u8]) -> Option<Pulled> {
         let session = &mut self.sessions[at];
@@ -207,6 +200,13 @@ impl Clients for Processes {
         self.pending_bytes
     }
 
+    fn restart(&mut self) {
+        for session in &mut self.sessions {
+            self.pending_bytes += session.taken as u64;
+            session.taken = 0;
+        }
+    }
+
     fn pull(&mut self, buf: &mut [u8]) -> Option<Pulled> {
         for step in 0..self.sessions.len() {
             let at = (self.turn + step) % self.sessions.len();
@@ -259,7 +259,7 @@ mod tests {
         let mut buf = [0; 1224];
         assert_eq!(p.pull(&mut buf).map(|p| p.kind), Some(PulledKind::Fragment));
         assert_eq!(p.pending_bytes(), 800);
-        p.restart_fragments();
+        p.restart();
         assert_eq!(p.pending_bytes(), 2000);
         assert!(p.pull(&mut buf).is_some());
         assert!(p.sent.is_empty());

@@ -1,16 +1,17 @@
 //! Turns what a node tells its clients into history entries: walks records, puts fragments together,
-//! compares bytes with what was sent.
+//! compares bytes with what was sent. Nothing of a group counts before the first view that shows one of
+//! the node's clients, but the fragments that come before it do for messages that end after it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use groups::{Event, GroupHandle, Messages, View};
 use totem::{Configuration, ConfigurationKind};
-use wire::MemberId;
 use wire::run::{FRAGMENT_HEADER_BYTES, FragmentHeader, RunKind, record_at};
+use wire::{MemberId, NodeId};
 use zerocopy::FromBytes;
 
 use crate::content;
-use crate::history::{Delivery, GroupId, Message, MessageId, Position, ViewRecord, What};
+use crate::history::{Delivery, GroupId, Message, MessageId, Position, Readers, ViewRecord, What};
 
 /// A large message of which not all is here.
 #[derive(Debug)]
@@ -29,13 +30,31 @@ pub(crate) struct Known<'w> {
 }
 
 /// Reads one life's events.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Recorder {
+    node: NodeId,
     names: HashMap<GroupHandle, GroupId>,
     partials: HashMap<(GroupHandle, MemberId), Partial>,
+    readers: Readers,
+    /// A deliberate fault: see [`crate::Tamper::ForgetBeginnings`].
+    pub(crate) is_forgetful: bool,
+    /// Groups whose last view shows a client of the node.
+    shown: HashSet<GroupId>,
 }
 
 impl Recorder {
+    /// For one life of a node.
+    pub(crate) fn new(node: NodeId) -> Self {
+        Self {
+            node,
+            names: HashMap::new(),
+            partials: HashMap::new(),
+            readers: Readers::default(),
+            is_forgetful: false,
+            shown: HashSet::new(),
+        }
+    }
+
     /// Entries for one event, in order. `joined` is the group of a granted join, as the client asked for it.
     pub(crate) fn read(
         &mut self,
@@ -47,12 +66,14 @@ impl Recorder {
     ) {
         match event {
             Event::Messages(run) => self.run(run, known, out),
-            Event::View(view) => out.push(self.view(view, known)),
+            Event::View(view) => out.extend(self.view(view, known)),
             Event::Joined { session, request, group } => {
                 let Some(id) = joined else { return };
                 self.names.insert(*group, id);
                 let (session, request) = (*session, *request);
-                out.push(What::Joined { session, request, group: id });
+                let joined = What::Joined { session, request, group: id };
+                self.readers.see(self.node, &joined);
+                out.push(joined);
             }
             Event::Refused { session, request, reason } => {
                 let (session, request, reason) = (*session, *request, *reason);
@@ -66,24 +87,35 @@ impl Recorder {
         }
     }
 
-    fn view(&mut self, view: &View, known: &Known<'_>) -> What {
+    fn view(&mut self, view: &View, known: &Known<'_>) -> Option<What> {
         let Some(group) = known.groups.iter().position(|name| *name == view.name) else {
             let at = Position { ring: view.ring, seq: view.seq, offset: 0, index: 0 };
-            return What::Foreign { at, why: format!("a view of unknown group {:?}", view.name) };
+            let why = format!("a view of unknown group {:?}", view.name);
+            return Some(What::Foreign { at, why });
         };
         let group = GroupId(group as u32);
         self.names.insert(view.group, group);
         for (gone, _) in &view.left {
             self.partials.remove(&(view.group, *gone));
         }
-        What::View(ViewRecord {
+        let record = ViewRecord {
             group,
             ring: view.ring,
             seq: view.seq,
             members: view.members.clone(),
             joined: view.joined.clone(),
             left: view.left.clone(),
-        })
+        };
+        let shows = self.readers.any(self.node, &record);
+        let counts = if shows {
+            self.shown.insert(group);
+            true
+        } else {
+            self.shown.remove(&group)
+        };
+        let what = What::View(record);
+        self.readers.see(self.node, &what);
+        counts.then_some(what)
     }
 
     fn run(&mut self, run: &Messages, known: &Known<'_>, out: &mut Vec<What>) {
@@ -95,6 +127,9 @@ impl Recorder {
         };
         if run.kind == RunKind::Fragment {
             self.fragment(run, group, at(0), known, out);
+            return;
+        }
+        if !self.shown.contains(&group) {
             return;
         }
         let (mut next, mut index) = (0, 0);
@@ -131,6 +166,9 @@ impl Recorder {
             return;
         };
         debug_assert_eq!(run.body.len() - rest.len(), FRAGMENT_HEADER_BYTES);
+        if self.is_forgetful && !self.shown.contains(&group) {
+            return;
+        }
         let (total, offset) = (header.total.get(), header.offset.get());
         let piece = &rest[..rest.len().min(header.len.get() as usize)];
         if offset == 0 {
@@ -158,6 +196,7 @@ impl Recorder {
         partial.have += piece.len() as u64;
         if partial.have >= total
             && let Some(done) = self.partials.remove(&key)
+            && self.shown.contains(&group)
         {
             out.push(What::Delivered(delivery(run, done.message, group, at, done.first)));
         }

@@ -139,6 +139,12 @@ impl World {
             if !r.joins.is_empty() || !r.leaves.is_empty() {
                 missing.push(format!("node {node} owes answers: {:?} {:?}", r.joins, r.leaves));
             }
+            for session in &r.processes.sessions {
+                let phases = session.groups.values();
+                if phases.clone().any(|phase| matches!(phase, Phase::Granted(_))) {
+                    missing.push(format!("node {node} has not shown {} as a member", session.id));
+                }
+            }
             let waiting: usize = r.processes.sessions.iter().map(|s| s.queue.len()).sum();
             if waiting != 0 {
                 missing.push(format!("node {node} has {waiting} messages it does not take"));

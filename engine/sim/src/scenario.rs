@@ -92,6 +92,23 @@ pub struct Load {
     pub queue_bytes_max: u64,
 }
 
+impl Load {
+    /// One group, most messages in many fragments, and clients that come and go all the time.
+    #[must_use]
+    pub fn with_joins_amid_large_messages(self) -> Self {
+        Self {
+            sessions_max: 6,
+            groups: 1,
+            step_ns: self.step_ns / 4 + MS / 2,
+            batch_max: 2,
+            large_bytes_max: 30_000,
+            large_ppm: 700_000,
+            queue_bytes_max: 60_000,
+            ..self
+        }
+    }
+}
+
 /// A node that was not given the configuration of the others.
 #[derive(Clone, Copy, Debug)]
 pub struct Stale {
@@ -232,6 +249,9 @@ impl Scenario {
         }
         if extra.chance(500_000) {
             scenario.new_key_ns = Some(extra.below(chaos_ns));
+        }
+        if extra.chance(100_000) {
+            scenario.load = scenario.load.with_joins_amid_large_messages();
         }
         scenario
     }

@@ -23,6 +23,8 @@ pub enum Tamper {
     WrongReason,
     /// Now and then a slot is never given back.
     LeakSlot,
+    /// Clients see no fragment before their first view.
+    ForgetBeginnings,
     /// The disk forgets what was stored.
     ForgetDisk,
     /// After healing one node hears nobody.

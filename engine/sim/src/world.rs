@@ -290,12 +290,14 @@ impl World {
         });
         self.tracer.line(self.now_ns, || format!("n{id} l{} start", life.0));
         let next_session = self.rng.next() as u32 >> 1;
+        let mut recorder = Recorder::new(id);
+        recorder.is_forgetful = self.spoil.tamper == Some(Tamper::ForgetBeginnings);
         self.hosts[index].running = Some(Running {
             life,
             node,
             pool,
             processes: Processes::default(),
-            recorder: Recorder::default(),
+            recorder,
             tamperer: Tamperer::new(self.spoil.tamper),
             controls: Default::default(),
             readers: Default::default(),

@@ -71,6 +71,48 @@ fn virtual_synchrony_catches_a_lost_delivery() {
     catches(Checker::VirtualSynchrony, tamper(Tamper::Drop));
 }
 
+/// Worlds of large messages and joins, otherwise as their seeds draw them.
+fn crowded(seed: u64, spoil: Spoil) -> (BTreeSet<Checker>, u64) {
+    let mut scenario = Scenario::new(seed, Some(NODES));
+    scenario.load = scenario.load.with_joins_amid_large_messages();
+    let outcome = run(scenario, Tracer::default(), spoil);
+    let waited = outcome.counters.get(&("groups", "joins_waited")).copied().unwrap_or_default();
+    (outcome.findings.iter().map(|f| f.checker).collect(), waited)
+}
+
+#[test]
+fn virtual_synchrony_catches_joins_that_do_not_wait() {
+    let spoilt = mutation(Mutation::JoinAtOnce);
+    let caught = SEEDS.filter(|seed| crowded(*seed, spoilt).0.contains(&Checker::VirtualSynchrony));
+    let caught = caught.take(3).collect::<Vec<_>>();
+    assert_eq!(caught.len(), 3, "only seeds {caught:?} notice that joins do not wait");
+    for seed in caught {
+        assert_eq!(crowded(seed, Spoil::default()).0, BTreeSet::new(), "seed {seed} is not clean");
+    }
+}
+
+#[test]
+fn virtual_synchrony_catches_clients_that_do_not_look_before_their_first_view() {
+    let spoilt = tamper(Tamper::ForgetBeginnings);
+    let caught = SEEDS.filter(|seed| crowded(*seed, spoilt).0.contains(&Checker::VirtualSynchrony));
+    let caught = caught.take(3).collect::<Vec<_>>();
+    assert_eq!(caught.len(), 3, "only seeds {caught:?} notice the beginnings that were lost");
+    for seed in caught {
+        assert_eq!(crowded(seed, Spoil::default()).0, BTreeSet::new(), "seed {seed} is not clean");
+    }
+}
+
+#[test]
+fn joins_wait_in_worlds_of_large_messages() {
+    let mut waited = 0;
+    for seed in 1..20 {
+        let (findings, count) = crowded(seed, Spoil::default());
+        assert!(findings.is_empty(), "seed {seed}: {findings:?}");
+        waited += count;
+    }
+    assert!(waited > 200, "{waited} joins waited, counted at every node");
+}
+
 #[test]
 fn causal_order_catches_a_gap_that_is_stepped_over() {
     catches(Checker::CausalOrder, mutation(Mutation::DeliverGap));

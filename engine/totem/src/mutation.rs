@@ -22,4 +22,7 @@ pub enum Mutation {
     DeliverDifferentRecovered,
     /// The next ring gets the number of the last one.
     ReuseRingSeq,
+    /// The group layer's: joins do not wait for messages that have begun.
+    #[cfg_attr(not(feature = "mutations"), allow(dead_code, reason = "not a bug of the ring"))]
+    JoinAtOnce,
 }

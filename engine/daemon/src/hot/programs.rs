@@ -20,6 +20,10 @@ impl Clients for Programs<'_> {
         self.0.room_bytes()
     }
 
+    fn restart(&mut self) {
+        self.0.restart_messages();
+    }
+
     fn pull(&mut self, buf: &mut [u8]) -> Option<Pulled> {
         let pulled = self.0.pull(buf)?;
         Some(Pulled {
@@ -97,8 +101,6 @@ pub(crate) fn deliver(server: &mut Server, scratch: &mut Scratch, event: Event) 
         }
         Event::Configuration(configuration) => {
             if configuration.kind == totem::ConfigurationKind::Regular {
-                // Members that came with this ring have not seen the beginning of what is half sent.
-                server.restart_messages();
                 scratch.ring_nodes.clear();
                 scratch.ring_nodes.extend(configuration.members.iter().map(|node| node.0));
             }

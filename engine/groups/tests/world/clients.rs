@@ -3,7 +3,14 @@
 use std::collections::VecDeque;
 
 use groups::{Clients, GroupHandle, Pulled, PulledKind};
-use wire::run::{ALIGN, RECORD_HEADER_BYTES};
+use wire::run::{ALIGN, FRAGMENT_HEADER_BYTES, FragmentHeader, RECORD_HEADER_BYTES};
+use zerocopy::IntoBytes;
+
+/// Longest message sent in one piece; longer ones go in fragments.
+pub const WHOLE_BYTES_MAX: usize = 1000;
+
+/// Shortest rest of a frame that a fragment is put into.
+const FRAGMENT_ROOM_BYTES_MIN: usize = FRAGMENT_HEADER_BYTES + 64;
 
 /// One message that waits.
 pub struct Waiting {
@@ -18,11 +25,44 @@ pub struct Waiting {
 #[derive(Default)]
 pub struct Queue {
     pub waiting: VecDeque<Waiting>,
+    /// Bytes of the first message that were taken already.
+    taken: usize,
+    /// Fragments pulled.
+    pub fragments: u64,
 }
 
 impl Queue {
     pub fn push(&mut self, session: u32, group: GroupHandle, bytes: &[u8], safe: bool) {
         self.waiting.push_back(Waiting { session, group, bytes: bytes.to_vec(), safe });
+    }
+
+    /// The next piece of the large message at the front.
+    fn fragment(&mut self, buf: &mut [u8]) -> Option<Pulled> {
+        let message = self.waiting.front()?;
+        if buf.len() < FRAGMENT_ROOM_BYTES_MIN {
+            return None;
+        }
+        let rest = &message.bytes[self.taken..];
+        let room = (buf.len() - FRAGMENT_HEADER_BYTES) / ALIGN * ALIGN;
+        let piece = &rest[..rest.len().min(room)];
+        let header = FragmentHeader {
+            total: (message.bytes.len() as u64).into(),
+            offset: (self.taken as u64).into(),
+            len: (piece.len() as u32).into(),
+            reserved: 0.into(),
+        };
+        let bytes = FRAGMENT_HEADER_BYTES + piece.len().next_multiple_of(ALIGN);
+        buf[..bytes].fill(0);
+        buf[..FRAGMENT_HEADER_BYTES].copy_from_slice(header.as_bytes());
+        buf[FRAGMENT_HEADER_BYTES..][..piece.len()].copy_from_slice(piece);
+        let (session, group, safe) = (message.session, message.group, message.safe);
+        self.taken += piece.len();
+        self.fragments += 1;
+        if self.taken == message.bytes.len() {
+            self.taken = 0;
+            self.waiting.pop_front();
+        }
+        Some(Pulled { session, group, kind: PulledKind::Fragment, count: 1, bytes, safe })
     }
 }
 
@@ -35,14 +75,21 @@ impl Clients for Queue {
         self.waiting.iter().map(|m| record_bytes(m) as u64).sum()
     }
 
+    fn restart(&mut self) {
+        self.taken = 0;
+    }
+
     fn pull(&mut self, buf: &mut [u8]) -> Option<Pulled> {
         let first = self.waiting.front()?;
+        if first.bytes.len() > WHOLE_BYTES_MAX {
+            return self.fragment(buf);
+        }
         let (session, group, safe) = (first.session, first.group, first.safe);
         let (mut bytes, mut count) = (0, 0);
         while let Some(message) = self.waiting.front() {
             let same = (message.session, message.group, message.safe) == (session, group, safe);
             let end = bytes + record_bytes(message);
-            if !same || end > buf.len() {
+            if !same || end > buf.len() || message.bytes.len() > WHOLE_BYTES_MAX {
                 break;
             }
             let record = &mut buf[bytes..end];

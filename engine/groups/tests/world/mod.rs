@@ -5,6 +5,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
 pub mod clients;
+pub mod reader;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -47,7 +48,7 @@ pub struct Node {
 }
 
 /// What every node sees after a frame, without what is local.
-pub type Table = Vec<(Vec<u8>, u32, Vec<MemberId>)>;
+pub type Table = Vec<(Vec<u8>, u32, Vec<MemberId>, Vec<MemberId>)>;
 
 /// All nodes, all logs, and what was seen at each point of each.
 pub struct World {
@@ -62,7 +63,8 @@ pub struct World {
 }
 
 pub fn table_of(groups: &[GroupStatus]) -> Table {
-    groups.iter().map(|g| (g.name.clone(), g.number, g.members.clone())).collect()
+    let entry = |g: &GroupStatus| (g.name.clone(), g.number, g.members.clone(), g.waiting.clone());
+    groups.iter().map(entry).collect()
 }
 
 impl World {
@@ -247,17 +249,13 @@ impl Node {
             .collect()
     }
 
-    /// What was delivered: sender's session and message.
+    /// What was delivered in one piece: sender's session and message.
     pub fn messages(&self) -> Vec<(u32, Vec<u8>)> {
         let mut all = Vec::new();
         for event in &self.events {
             let Event::Messages(run) = event else { continue };
-            let mut at = 0;
-            for _ in 0..run.count {
-                let (range, next) = wire::run::record_at(&run.body, at).expect("a whole record");
-                all.push((run.sender.session, run.body[range].to_vec()));
-                at = next;
-            }
+            let session = run.sender.session;
+            all.extend(reader::messages(&run.body, run.count).into_iter().map(|m| (session, m)));
         }
         all
     }

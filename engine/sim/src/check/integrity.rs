@@ -122,7 +122,7 @@ fn without_holes(
         let m = case.history.message(d.message);
         let Some(previous) = last.insert((m.life, m.session, m.group), d) else { continue };
         let whole = segment.spans_of(d.group).iter().any(|span| {
-            span.after.is_none_or(|a| a < previous.first.seq)
+            span.after.is_none_or(|a| a < previous.at.seq)
                 && span.until.is_none_or(|u| d.at.seq < u)
         });
         let expected = order.get(&d.message).copied();

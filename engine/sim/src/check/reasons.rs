@@ -47,13 +47,13 @@ impl Deeds {
     }
 }
 
-/// Every request of a client that stays is answered once and rightly; a granted join is shown by the
-/// very next view of its group.
+/// Every request of a client that stays is answered once and rightly; a granted join is shown once, by
+/// the first view that has the client as a member.
 pub(crate) fn answers(case: &Case<'_>, out: &mut Findings) {
     for id in case.history.life_ids() {
         let mut open: BTreeMap<(u32, u32), &What> = BTreeMap::new();
         let mut closed: BTreeSet<u32> = BTreeSet::new();
-        let mut to_show: BTreeMap<GroupId, u32> = BTreeMap::new();
+        let mut to_show: BTreeSet<(GroupId, u32)> = BTreeSet::new();
         for entry in &case.history.life(id).entries {
             match &entry.what {
                 What::Closed { session } => {
@@ -66,25 +66,32 @@ pub(crate) fn answers(case: &Case<'_>, out: &mut Findings) {
                 What::Joined { session, request, group } => {
                     let asked = open.remove(&(*session, *request));
                     answered(case, out, id, asked, &entry.what, closed.contains(session));
-                    to_show.insert(*group, *session);
+                    to_show.insert((*group, *session));
                 }
                 What::Refused { session, request, .. } => {
                     let asked = open.remove(&(*session, *request));
                     answered(case, out, id, asked, &entry.what, closed.contains(session));
                 }
                 What::View(view) => {
-                    let Some(session) = to_show.remove(&view.group) else { continue };
                     let node = case.history.life(id).node;
-                    let shown = |m: &MemberId| m.node == node && m.session == session;
-                    out.require(view.joined.iter().any(|(m, _)| shown(m)), || {
-                        format!("{}: no view for the join of {session}", case.history.who(id))
-                    });
+                    let own = |m: &&MemberId| m.node == node;
+                    for member in view.members.iter().filter(own) {
+                        let due = to_show.remove(&(view.group, member.session));
+                        let came = view.joined.iter().any(|(m, _)| m == member);
+                        out.require(!due || came, || {
+                            format!("{}: {member:?} is there and never came", case.history.who(id))
+                        });
+                    }
                 }
                 _ => {}
             }
         }
         if case.history.survived(id) {
             unanswered(case, out, id, &open);
+            let waits = to_show.iter().find(|(_, session)| !closed.contains(session));
+            out.require(waits.is_none(), || {
+                format!("{}: no view for the join of {waits:?}", case.history.who(id))
+            });
         }
     }
 }

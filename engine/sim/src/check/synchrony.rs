@@ -8,9 +8,7 @@ use wire::{MemberId, NodeId, RingId};
 
 use groups::Cause;
 
-use crate::history::{
-    Delivery, GroupId, History, LifeId, MessageId, Readers, Segment, ViewRecord, What,
-};
+use crate::history::{GroupId, History, LifeId, MessageId, Readers, Segment, ViewRecord, What};
 
 use super::union::{by_ring, require_all, union};
 use super::{Case, Findings};
@@ -119,9 +117,7 @@ fn stretches(history: &History) -> BTreeMap<Between<'_>, Vec<Stretch<'_>>> {
             readers.see(history.life(life).node, &entry.what);
             way = way_after(way, &entry.what);
             match &entry.what {
-                What::Delivered(d)
-                    if !last.get(&d.group).is_some_and(|(view, _)| begun_before(d, view)) =>
-                {
+                What::Delivered(d) => {
                     messages.entry(d.group).or_default().push(d.message);
                 }
                 What::View(view) => {
@@ -140,11 +136,6 @@ fn stretches(history: &History) -> BTreeMap<Between<'_>, Vec<Stretch<'_>>> {
         }
     }
     all
-}
-
-/// A message whose first fragment was ordered before a view reaches only those who were members then.
-fn begun_before(d: &Delivery, view: &ViewRecord) -> bool {
-    d.first != d.at && d.first.ring == view.ring && d.first.seq <= view.seq
 }
 
 /// Lives that do not call each other gone between two views saw the same messages between them.

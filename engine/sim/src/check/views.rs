@@ -141,6 +141,10 @@ impl<'h> Walk<'h> {
                 Cause::NodeDown | Cause::NodeUp => {
                     self.in_barrier && !self.together.contains(&m.node)
                 }
+                // The end of a barrier shows the joins that waited when the ring broke.
+                Cause::Join if self.in_barrier => {
+                    self.together.contains(&m.node) && deeds.explain(m, view.group, *cause, at_ns)
+                }
                 _ => !self.in_barrier && deeds.explain(m, view.group, *cause, at_ns),
             };
             out.require(known, || format!("{}: no reason for {cause:?} of {m:?}", at()));
@@ -186,9 +190,8 @@ impl<'h> Walk<'h> {
                     .joined
                     .iter()
                     .any(|(m, c)| m.node == self.node && *c == Cause::Join && now.contains(m));
-                out.require(own && view.left.is_empty(), || {
-                    format!("{}: the first view does not show our own join", at())
-                });
+                // Others may go with the very change that ends the wait of the join.
+                out.require(own, || format!("{}: the first view does not show our own join", at()));
             }
         }
     }

@@ -62,8 +62,7 @@ impl Segment {
     /// Whether the life must have delivered what lies at this place if it came that far.
     pub fn must_see(&self, d: &Delivery) -> bool {
         self.spans_of(d.group).iter().any(|span| {
-            let begun = span.after.is_none_or(|a| d.first.ring == self.ring && d.first.seq > a);
-            begun && span.until.is_none_or(|u| d.at.seq < u)
+            span.after.is_none_or(|a| d.at.seq > a) && span.until.is_none_or(|u| d.at.seq < u)
         })
     }
 
