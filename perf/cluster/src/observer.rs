@@ -40,12 +40,6 @@ pub struct Observer {
     breaks: BTreeSet<usize>,
     /// How many views there were when the load had settled.
     settled: Option<usize>,
-    /// Messages travel in fragments. Then the first view after joining is not compared: a member
-    /// that joins in the middle of such a message does not get it, while the others do
-    /// (docs/protocol.md, "Groups").
-    is_fragmented: bool,
-    /// Views with which this subscriber became a member.
-    firsts: BTreeSet<usize>,
 }
 
 /// What follows the last view of a settled load.
@@ -72,8 +66,6 @@ impl Observer {
             findings: Vec::new(),
             breaks: BTreeSet::new(),
             settled: None,
-            is_fragmented: false,
-            firsts: BTreeSet::new(),
         }
     }
 
@@ -96,17 +88,6 @@ impl Observer {
                 sender.apart = true;
             }
         }
-    }
-
-    /// The messages are larger than a frame.
-    pub fn fragmented(mut self) -> Self {
-        self.is_fragmented = true;
-        self
-    }
-
-    /// The view that comes next is the one that shows us as a member.
-    pub fn joining(&mut self) {
-        self.firsts.insert(self.views.len());
     }
 
     /// This subscriber lost its engine: what follows is a new life.
@@ -194,11 +175,9 @@ impl Observer {
         let end = self.settled.unwrap_or(self.views.len());
         let views = &self.views[..end];
         let pairs = views.windows(2).enumerate();
-        let is_whole = |index: usize| !(self.is_fragmented && self.firsts.contains(&index));
-        let whole =
-            pairs.filter(move |(index, _)| !self.breaks.contains(&(index + 1)) && is_whole(*index));
-        let compare_last = self.settled.is_some() && is_whole(end.saturating_sub(1));
-        let last = views.last().filter(|_| compare_last).map(|last| (last.id, SETTLED, last));
+        let whole = pairs.filter(|(index, _)| !self.breaks.contains(&(index + 1)));
+        let last =
+            views.last().filter(|_| self.settled.is_some()).map(|last| (last.id, SETTLED, last));
         whole.map(|(_, pair)| (pair[0].id, pair[1].id, &pair[0])).chain(last)
     }
 }

@@ -93,8 +93,6 @@ pub struct Role {
     pub group: Vec<u8>,
     /// Bytes of each message, at least 16.
     pub message_bytes: usize,
-    /// Members may join while messages to the group are half sent.
-    pub joins_under_load: bool,
 }
 
 /// Longest latency kept, in nanoseconds: one minute.

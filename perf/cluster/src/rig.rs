@@ -23,27 +23,6 @@ impl Rig {
     /// # Errors
     /// When an engine does not start or the ring does not form in `timeout`.
     pub fn start(spec: Spec, message_bytes: usize, timeout: Duration) -> anyhow::Result<Self> {
-        Self::start_as(spec, message_bytes, timeout, false)
-    }
-
-    /// As [`Rig::start`], for loads in which engines come back while others publish.
-    ///
-    /// # Errors
-    /// See [`Rig::start`].
-    pub fn start_rough(
-        spec: Spec,
-        message_bytes: usize,
-        timeout: Duration,
-    ) -> anyhow::Result<Self> {
-        Self::start_as(spec, message_bytes, timeout, true)
-    }
-
-    fn start_as(
-        spec: Spec,
-        message_bytes: usize,
-        timeout: Duration,
-        joins_under_load: bool,
-    ) -> anyhow::Result<Self> {
         let mut cluster = Cluster::prepare(spec)?;
         cluster.start_all()?;
         let participants = (0..cluster.nodes())
@@ -53,7 +32,6 @@ impl Rig {
                     socket: cluster.socket(node),
                     group: b"load".to_vec(),
                     message_bytes,
-                    joins_under_load,
                 })
             })
             .collect();

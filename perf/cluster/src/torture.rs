@@ -81,7 +81,7 @@ const HEAL_TIMEOUT: Duration = Duration::from_secs(30);
 /// # Errors
 /// When engines do not start, or the ring does not heal.
 pub fn run(plan: &Plan, mut progress: impl FnMut(u64, &str)) -> anyhow::Result<Report> {
-    let mut rig = Rig::start_rough(plan.spec.clone(), plan.message_bytes, HEAL_TIMEOUT)?;
+    let mut rig = Rig::start(plan.spec.clone(), plan.message_bytes, HEAL_TIMEOUT)?;
     let mut random = Random(plan.seed);
     let start = Instant::now();
     let (mut faults, mut heal_ms_max) = (Vec::new(), 0);

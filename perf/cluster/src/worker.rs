@@ -31,9 +31,6 @@ const IDLE_WAIT: Duration = Duration::from_millis(1);
 /// Pause before trying again to reach an engine that is not there.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(2);
 
-/// Messages above this may travel in several frames, whatever the MTU.
-const FRAME_BYTES: usize = 1000;
-
 /// Largest message sent in one piece in place.
 const LOAN_BYTES_MAX: usize = 32 << 10;
 
@@ -71,10 +68,7 @@ impl Worker {
             role.message_bytes >= PAYLOAD_BYTES_MIN,
             "a payload has at least {PAYLOAD_BYTES_MIN} bytes"
         );
-        let mut observer = Observer::new(role.name.clone());
-        if role.joins_under_load && role.message_bytes > FRAME_BYTES {
-            observer = observer.fragmented();
-        }
+        let observer = Observer::new(role.name.clone());
         let large = vec![0; role.message_bytes];
         Self { role, shared, observer, due_ns: 0, large, is_settled: false }
     }
@@ -268,9 +262,6 @@ fn note(shared: &Shared, observer: &mut Observer, me: Member, event: Event<'_>) 
             let order = view.order;
             let id = (order.ring_seq, order.ring_rep, order.seq, order.offset);
             let members = view.members.iter().map(|member| (member.node, member.session));
-            if view.is_first {
-                observer.joining();
-            }
             let joined =
                 view.joined.iter().map(|change| (change.member.node, change.member.session));
             observer.view(id, members, joined);

@@ -17,14 +17,17 @@ pub(crate) enum Step {
     Assembled(Vec<u8>),
     /// More has to come, or it belongs to nothing we saw the start of.
     Partial,
-    /// It does not fit the budget; the rest of it will be ignored. Its length.
+    /// The message is whole, but did not fit the budget. Its length.
     TooMuch(u64),
 }
 
 #[derive(Debug)]
 struct Partial {
     total: u64,
-    bytes: Vec<u8>,
+    /// How much of it came.
+    have: u64,
+    /// `None`: there was no room for it.
+    bytes: Option<Vec<u8>>,
 }
 
 /// Messages under construction.
@@ -51,32 +54,36 @@ impl Assembly {
             if bytes.len() as u64 == total {
                 return Step::Whole;
             }
-            let mut bytes = std::mem::take(&mut self.spare);
-            bytes.reserve(total.min(RESERVE_BYTES_MAX) as usize);
-            self.partial.insert(key, Partial { total, bytes });
+            let mut kept = std::mem::take(&mut self.spare);
+            kept.reserve(total.min(RESERVE_BYTES_MAX) as usize);
+            self.partial.insert(key, Partial { total, have: 0, bytes: Some(kept) });
         }
         let Some(partial) = self.partial.get_mut(&key) else { return Step::Partial };
-        if partial.total != total || partial.bytes.len() as u64 != offset {
+        if partial.total != total || partial.have != offset {
             // A sender's fragments come in order without a gap; what does not fit is a message whose
             // middle we were not there for.
             self.forget(&key);
             return Step::Partial;
         }
-        if self.bytes + bytes.len() > self.bytes_max {
-            self.forget(&key);
-            return Step::TooMuch(total);
+        partial.have += bytes.len() as u64;
+        let is_whole = partial.have == total;
+        match &mut partial.bytes {
+            Some(kept) if self.bytes + bytes.len() <= self.bytes_max => {
+                kept.extend_from_slice(bytes);
+                self.bytes += bytes.len();
+            }
+            // The program is told where the message would have stood: with its last fragment.
+            kept => self.bytes -= kept.take().map_or(0, |kept| kept.len()),
         }
-        partial.bytes.extend_from_slice(bytes);
-        self.bytes += bytes.len();
-        if (partial.bytes.len() as u64) < total {
+        if !is_whole {
             return Step::Partial;
         }
-        match self.partial.remove(&key) {
-            Some(partial) => {
-                self.bytes -= partial.bytes.len();
-                Step::Assembled(partial.bytes)
+        match self.partial.remove(&key).and_then(|partial| partial.bytes) {
+            Some(kept) => {
+                self.bytes -= kept.len();
+                Step::Assembled(kept)
             }
-            None => Step::Partial,
+            None => Step::TooMuch(total),
         }
     }
 
@@ -107,7 +114,7 @@ impl Assembly {
 
     fn forget(&mut self, key: &(u32, Member)) {
         if let Some(partial) = self.partial.remove(key) {
-            self.bytes -= partial.bytes.len();
+            self.bytes -= partial.bytes.map_or(0, |bytes| bytes.len());
         }
     }
 }
@@ -166,9 +173,10 @@ mod tests {
     fn the_budget_holds_and_comes_back() {
         let mut assembly = Assembly::new(10);
         assert_eq!(assembly.add(7, SENDER, &piece(20, 0, &[1; 8])), Step::Partial);
-        assert_eq!(assembly.add(7, SENDER, &piece(20, 8, &[1; 8])), Step::TooMuch(20));
-        assert_eq!(assembly.add(7, SENDER, &piece(20, 16, &[1; 4])), Step::Partial);
+        assert_eq!(assembly.add(7, SENDER, &piece(20, 8, &[1; 8])), Step::Partial);
         assert_eq!(assembly.bytes, 0);
+        assert_eq!(assembly.add(7, SENDER, &piece(20, 16, &[1; 4])), Step::TooMuch(20));
+        assert_eq!((assembly.bytes, assembly.partial.len()), (0, 0));
         assert_eq!(assembly.add(7, SENDER, &piece(10, 0, &[1; 8])), Step::Partial);
         assert_eq!(assembly.add(7, SENDER, &piece(10, 8, &[1; 2])), Step::Assembled(vec![1; 10]));
     }

@@ -14,7 +14,7 @@ use crate::{Client, JoinError, LeaveError, RefusedReason};
 /// Where a membership is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// The join was ordered; the view that shows it comes next.
+    /// The join was ordered; the view that shows it comes when messages that had begun have ended.
     Joined,
     /// Member.
     Member,

@@ -213,11 +213,16 @@ impl Client {
                 }
                 Some(Kind::Fragment) => {
                     let Some(m) = self.groups.get(descriptor.group.get()) else { continue };
-                    if m.stage == Stage::Joined {
-                        continue;
-                    }
                     let run = Run::new(&m.group, &descriptor);
                     let step = self.assembly.add(m.group.handle, run.sender, body);
+                    // What ends before our first view was for the members before us; what began
+                    // before it and ends after it is ours, too.
+                    if m.stage == Stage::Joined {
+                        if let Step::Assembled(bytes) = step {
+                            self.assembly.recycle(bytes);
+                        }
+                        continue;
+                    }
                     self.fragment(run, step)
                 }
                 Some(Kind::View) => {
@@ -276,6 +281,9 @@ impl Client {
         };
         let is_me = |member: &Member| (member.node, member.session) == me;
         let is_last = view.left.iter().any(|(member, _)| is_me(member));
+        for (member, _) in &view.left {
+            self.assembly.member_left(handle, *member);
+        }
         let membership = self.groups.get_mut(handle)?;
         let is_first = membership.stage == Stage::Joined;
         if is_first {
@@ -286,9 +294,6 @@ impl Client {
             membership.stage = Stage::Member;
         }
         let group = membership.group.clone();
-        for (member, _) in &view.left {
-            self.assembly.member_left(handle, *member);
-        }
         if is_last {
             self.assembly.group_left(handle);
             self.groups.left(handle);
@@ -298,7 +303,8 @@ impl Client {
             order: item.order(),
             members: view.members,
             joined: changes(&view.joined),
-            left: changes(&view.left),
+            // Who went with the very change that let us in was never there for us.
+            left: if is_first { Vec::new() } else { changes(&view.left) },
             is_first,
             is_last,
         }))

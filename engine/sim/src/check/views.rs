@@ -34,6 +34,8 @@ struct Walk<'h> {
     ring: Option<RingId>,
     /// Nodes that went through everything with this one since its last barrier.
     together: BTreeSet<NodeId>,
+    /// Who of them came along to the present ring: the barrier is about those, even when it ends as the ring does.
+    came_along: BTreeSet<NodeId>,
     /// Members of the transitional configuration that ends the ring, once it came.
     along: Option<Vec<NodeId>>,
     ring_members: Vec<NodeId>,
@@ -54,6 +56,7 @@ impl<'h> Walk<'h> {
             node,
             ring: None,
             together: [node].into(),
+            came_along: [node].into(),
             along: None,
             ring_members: Vec::new(),
             groups: BTreeMap::new(),
@@ -98,6 +101,7 @@ impl<'h> Walk<'h> {
         self.ring_members = members.to_vec();
         self.along = None;
         self.in_barrier = true;
+        self.came_along = self.together.clone();
         let away = |m: &&MemberId| !self.together.contains(&m.node);
         self.must_go = self
             .groups
@@ -143,7 +147,7 @@ impl<'h> Walk<'h> {
                 }
                 // The end of a barrier shows the joins that waited when the ring broke.
                 Cause::Join if self.in_barrier => {
-                    self.together.contains(&m.node) && deeds.explain(m, view.group, *cause, at_ns)
+                    self.came_along.contains(&m.node) && deeds.explain(m, view.group, *cause, at_ns)
                 }
                 _ => !self.in_barrier && deeds.explain(m, view.group, *cause, at_ns),
             };

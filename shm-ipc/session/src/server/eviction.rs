@@ -99,8 +99,7 @@ impl Server {
             let Some(session) = self.sessions[place].as_mut() else { continue };
             let Life::Draining(cause) = session.life else { continue };
             // After a Close nothing counts; what was broken never gets better.
-            let drained =
-                cause == Cause::Closed || session.intake.available().is_ok_and(|left| left == 0);
+            let drained = cause == Cause::Closed || session.intake.is_drained();
             if !drained {
                 continue;
             }

@@ -47,35 +47,26 @@ pub(crate) struct Taken {
     pub(crate) bytes: usize,
 }
 
-/// A record that is being cut into fragments.
-#[derive(Clone, Copy, Debug)]
-struct Cut {
-    record: Record,
-    /// Where in its payload the next fragment starts.
-    at: usize,
-}
-
-/// A message that is on its way in several fragments.
+/// A message that goes in several fragments.
 #[derive(Clone, Copy, Debug)]
 struct Large {
     group: u32,
     safe: bool,
     total: u64,
-    /// Where in the message the next fragment starts.
-    offset: u64,
 }
 
 /// Reads one submit ring.
 #[derive(Debug)]
 pub(crate) struct Intake {
     ring: Consumer,
+    /// The large message that is being gathered or sent.
     large: Option<Large>,
-    cut: Option<Cut>,
-    /// What was taken of the large message so far, in case it has to start again: the ring has
-    /// given its room back.
+    /// Its bytes. Joins of its group wait from its first fragment to its last, so it is only begun when all of it
+    /// is here: no program can stall in its middle. They are kept until the last fragment is taken, in case
+    /// it has to start again.
     kept: Vec<u8>,
-    /// Where in `kept` the next fragment starts while the message is sent again.
-    again_at: Option<usize>,
+    /// Where in `kept` the next fragment starts.
+    kept_at: usize,
     /// Where the ring ends for us: what is published later does not count.
     end: Option<u64>,
     message_bytes_max: u64,
@@ -86,15 +77,7 @@ const KEPT_BYTES_MAX: usize = 256 << 10;
 
 impl Intake {
     pub(crate) fn new(ring: Consumer, message_bytes_max: u64) -> Self {
-        Self {
-            ring,
-            large: None,
-            cut: None,
-            kept: Vec::new(),
-            again_at: None,
-            end: None,
-            message_bytes_max,
-        }
+        Self { ring, large: None, kept: Vec::new(), kept_at: 0, end: None, message_bytes_max }
     }
 
     /// Bytes submitted and not taken.
@@ -118,19 +101,41 @@ impl Intake {
     /// A message of which a part was taken starts again from its first byte: receivers may be new and not have
     /// seen that part.
     pub(crate) fn restart(&mut self) {
-        if self.large.is_some() && !self.kept.is_empty() {
-            self.again_at = Some(0);
-        }
+        self.kept_at = 0;
     }
 
-    /// Bytes to be sent again before anything of the ring.
-    pub(crate) fn again_bytes(&self) -> usize {
-        self.again_at.map_or(0, |at| self.kept.len() - at)
+    /// Bytes of a large message that wait outside of the ring; none while a part of it is missing.
+    pub(crate) fn gathered_bytes(&self) -> usize {
+        if self.is_gathered() { self.kept.len() - self.kept_at } else { 0 }
+    }
+
+    /// Whether nothing waits to be taken. A message of which a part is missing does not wait.
+    pub(crate) fn is_drained(&mut self) -> bool {
+        self.gathered_bytes() == 0 && self.available().is_ok_and(|left| left == 0)
+    }
+
+    fn is_gathered(&self) -> bool {
+        self.large.is_some_and(|large| large.total == self.kept.len() as u64)
+    }
+
+    /// Takes the pieces of a large message out of the ring, as far as they are there, up to its end. Whether it
+    /// took any.
+    pub(crate) fn gather(&mut self) -> Result<bool, Broken> {
+        let mut any = false;
+        while !self.is_gathered() {
+            let Some((kind, group)) = self.head()? else { break };
+            if !matches!(kind, RecordKind::Piece | RecordKind::SafePiece) {
+                break;
+            }
+            self.gather_piece(group, kind.is_safe())?;
+            any = true;
+        }
+        Ok(any)
     }
 
     /// What stands at the head: `None` when nothing does.
     pub(crate) fn head(&mut self) -> Result<Option<(RecordKind, u32)>, Broken> {
-        if let (Some(_), Some(large)) = (self.again_at, &self.large) {
+        if let Some(large) = self.large.filter(|_| self.is_gathered()) {
             let kind = if large.safe { RecordKind::SafePiece } else { RecordKind::Piece };
             return Ok(Some((kind, large.group)));
         }
@@ -175,27 +180,21 @@ impl Intake {
         buf: &mut [u8],
         frame_bytes: usize,
     ) -> Result<Option<Taken>, Broken> {
-        if let Some(at) = self.again_at {
-            return self.take_again(buf, at);
-        }
-        if self.cut.is_some() {
-            return self.take_fragment(buf);
+        self.gather()?;
+        if self.is_gathered() {
+            return Ok(self.take_fragment(buf));
         }
         let Some((kind, group)) = self.head()? else { return Ok(None) };
         match kind {
             _ if !kind.is_data() => Ok(None),
-            RecordKind::Piece | RecordKind::SafePiece => {
-                self.begin_piece(group, kind.is_safe())?;
-                self.take_fragment(buf)
-            }
             _ if self.large.is_some() => Err(Broken),
             // In the copy the tags are zero: ours are not the wire's.
             _ => match self.ring.copy_next_run(buf, u16::MAX.into(), 0)? {
                 Next::Empty => Ok(None),
                 Next::Long(record) if record.bytes() <= frame_bytes => Ok(None),
                 Next::Long(record) => {
-                    self.begin_long(record, group, kind.is_safe())?;
-                    self.take_fragment(buf)
+                    self.gather_long(record, group, kind.is_safe())?;
+                    Ok(self.take_fragment(buf))
                 }
                 Next::Run(run) => {
                     self.ring.consume_run(&run);
@@ -233,18 +232,18 @@ impl Intake {
     }
 
     /// A whole message that does not fit a frame.
-    fn begin_long(&mut self, record: Record, group: u32, safe: bool) -> Result<(), Broken> {
+    fn gather_long(&mut self, record: Record, group: u32, safe: bool) -> Result<(), Broken> {
         let total = record.len() as u64;
         if total > self.message_bytes_max {
             return Err(Broken);
         }
-        self.large = Some(Large { group, safe, total, offset: 0 });
-        self.cut = Some(Cut { record, at: 0 });
+        self.large = Some(Large { group, safe, total });
+        self.keep(&record, 0);
         Ok(())
     }
 
-    /// Reads the header of a piece and checks that it continues what came before.
-    fn begin_piece(&mut self, group: u32, safe: bool) -> Result<(), Broken> {
+    /// A piece, if it continues what came before.
+    fn gather_piece(&mut self, group: u32, safe: bool) -> Result<(), Broken> {
         let record = self.ring.peek()?.ok_or(Broken)?;
         let left = record.len().checked_sub(PIECE_HEADER_BYTES).filter(|left| *left > 0);
         let left = left.ok_or(Broken)? as u64;
@@ -258,50 +257,41 @@ impl Intake {
         }
         let continues = match self.large {
             None => offset == 0,
-            Some(l) => (l.group, l.safe, l.total, l.offset) == (group, safe, total, offset),
+            Some(l) => {
+                (l.group, l.safe, l.total, self.kept.len() as u64) == (group, safe, total, offset)
+            }
         };
         if !continues {
             return Err(Broken);
         }
-        self.large = Some(Large { group, safe, total, offset });
-        self.cut = Some(Cut { record, at: PIECE_HEADER_BYTES });
+        self.large = Some(Large { group, safe, total });
+        self.keep(&record, PIECE_HEADER_BYTES);
         Ok(())
     }
 
-    /// Takes as much of the record being cut as `buf` has room for.
-    fn take_fragment(&mut self, buf: &mut [u8]) -> Result<Option<Taken>, Broken> {
-        let (Some(cut), Some(large)) = (&mut self.cut, &mut self.large) else { return Err(Broken) };
-        let left = cut.record.len() - cut.at;
-        let Some(body) = fragment(buf, large, large.offset, left) else { return Ok(None) };
-        let len = body.len();
-        self.ring.copy_payload(&cut.record, cut.at, body);
-        large.offset += len as u64;
-        cut.at += len;
-        let taken = Taken::fragment(large, len);
-        if large.offset < large.total {
-            self.kept.extend_from_slice(body);
-        }
-        if cut.at == cut.record.len() {
-            self.ring.consume(&cut.record);
-            self.cut = None;
-            if large.offset == large.total {
-                self.large = None;
-                self.kept.clear();
-                self.kept.shrink_to(KEPT_BYTES_MAX);
-            }
-        }
-        Ok(Some(taken))
+    /// Copies a record's payload from `from` on out of the ring.
+    fn keep(&mut self, record: &Record, from: usize) {
+        let at = self.kept.len();
+        self.kept.resize(at + record.len() - from, 0);
+        self.ring.copy_payload(record, from, &mut self.kept[at..]);
+        self.ring.consume(record);
     }
 
-    /// Takes as much of what is sent again as `buf` has room for.
-    fn take_again(&mut self, buf: &mut [u8], at: usize) -> Result<Option<Taken>, Broken> {
-        let Some(large) = &self.large else { return Err(Broken) };
-        let rest = self.kept.get(at..).ok_or(Broken)?;
-        let Some(body) = fragment(buf, large, at as u64, rest.len()) else { return Ok(None) };
+    /// Takes as much of the large message as `buf` has room for. `None`: too little room for it to be worth while.
+    fn take_fragment(&mut self, buf: &mut [u8]) -> Option<Taken> {
+        let large = self.large?;
+        let rest = self.kept.get(self.kept_at..)?;
+        let body = fragment(buf, &large, self.kept_at as u64, rest.len())?;
         let len = body.len();
         body.copy_from_slice(&rest[..len]);
-        self.again_at = Some(at + len).filter(|at| *at < self.kept.len());
-        Ok(Some(Taken::fragment(large, len)))
+        self.kept_at += len;
+        if self.kept_at == self.kept.len() {
+            self.large = None;
+            self.kept.clear();
+            self.kept.shrink_to(KEPT_BYTES_MAX);
+            self.kept_at = 0;
+        }
+        Some(Taken::fragment(&large, len))
     }
 }
 
@@ -341,6 +331,42 @@ fn fragment<'b>(
 mod tests {
     use super::*;
     use crate::layout::tag;
+
+    /// A program that stops in the middle of a message must not have begun it: joins would wait for it.
+    #[test]
+    fn a_large_message_begins_when_all_of_it_is_there() {
+        let (mut client, ring) = ring::spsc::pair(4096).unwrap();
+        let mut intake = Intake::new(ring, 3000);
+        let mut submit = |offset: u64| {
+            let mut piece = [7; PIECE_HEADER_BYTES + 1000];
+            piece[..8].copy_from_slice(&3000_u64.to_le_bytes());
+            piece[8..16].copy_from_slice(&offset.to_le_bytes());
+            client.push(tag(RecordKind::Piece, 3), &piece).unwrap();
+            client.publish();
+        };
+        let mut buf = [0; 1400];
+        for offset in [0, 1000] {
+            submit(offset);
+            assert_eq!(intake.gather(), Ok(true));
+            assert_eq!((intake.take(&mut buf, 1400), intake.gathered_bytes()), (Ok(None), 0));
+            assert!(intake.is_drained());
+        }
+        submit(2000);
+        let mut offsets = |intake: &mut Intake, count: usize| -> Vec<u64> {
+            let fragment = |_| {
+                intake
+                    .take(&mut buf, 1400)
+                    .unwrap()
+                    .map(|_| crate::layout::fragment(&buf).unwrap().1)
+            };
+            (0..count).filter_map(fragment).collect()
+        };
+        assert_eq!(offsets(&mut intake, 2), [0, 1376]);
+        assert!(!intake.is_drained());
+        intake.restart();
+        assert_eq!(offsets(&mut intake, 4), [0, 1376, 2752]);
+        assert!(intake.is_drained());
+    }
 
     /// Also one that has the memory of a client that is gone can publish: it is not listened to.
     #[test]

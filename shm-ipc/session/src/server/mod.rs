@@ -197,7 +197,7 @@ impl Server {
             let place = self.order[at];
             let Some(session) = self.sessions[place].as_mut() else { continue };
             session.intake.restart();
-            let restarts = session.intake.again_bytes() > 0 && !session.is_evicted();
+            let restarts = session.intake.gathered_bytes() > 0 && !session.is_evicted();
             if restarts && self.update_ready(place).is_err() {
                 self.doom(place, Cause::Protocol);
             }
@@ -315,9 +315,11 @@ impl Server {
     /// Recomputes what `pull` can have from a session.
     fn update_ready(&mut self, place: usize) -> Result<(), Broken> {
         let Some(session) = self.sessions[place].as_mut() else { return Ok(()) };
+        session.touched |= session.intake.gather()?;
         session.seen_bytes = session.intake.available()?;
+        let waiting = session.seen_bytes + session.intake.gathered_bytes();
         let ready = match session.intake.head()? {
-            Some((kind, _)) if kind.is_data() => session.seen_bytes + session.intake.again_bytes(),
+            Some((kind, _)) if kind.is_data() => waiting,
             _ => 0,
         };
         self.set_ready(place, ready);
