@@ -118,27 +118,33 @@ impl Intake {
         self.large.is_some_and(|large| large.total == self.kept.len() as u64)
     }
 
-    /// Takes the pieces of a large message out of the ring, as far as they are there, up to its end. Whether it
-    /// took any.
-    pub(crate) fn gather(&mut self) -> Result<bool, Broken> {
-        let mut any = false;
-        while !self.is_gathered() {
-            let Some((kind, group)) = self.head()? else { break };
-            if !matches!(kind, RecordKind::Piece | RecordKind::SafePiece) {
+    /// Takes the pieces of a large message out of the ring, as far as they are there now, up to its end. Returns
+    /// how many bytes of the ring it took.
+    pub(crate) fn gather(&mut self) -> Result<usize, Broken> {
+        let from = self.ring.position();
+        // Not what comes meanwhile: one program's stream must not hold the engine.
+        let until = from + self.ring.available()? as u64;
+        while !self.is_gathered() && self.ring.position() < until {
+            let Some((kind, group)) = self.peek()? else { break };
+            if !is_piece(kind) {
                 break;
             }
             self.gather_piece(group, kind.is_safe())?;
-            any = true;
         }
-        Ok(any)
+        Ok((self.ring.position() - from) as usize)
     }
 
-    /// What stands at the head: `None` when nothing does.
+    /// What can be taken next: `None` when nothing can. Of a large message that is not all there nothing can.
     pub(crate) fn head(&mut self) -> Result<Option<(RecordKind, u32)>, Broken> {
         if let Some(large) = self.large.filter(|_| self.is_gathered()) {
             let kind = if large.safe { RecordKind::SafePiece } else { RecordKind::Piece };
             return Ok(Some((kind, large.group)));
         }
+        Ok(self.peek()?.filter(|(kind, _)| !is_piece(*kind)))
+    }
+
+    /// What stands at the head of the ring.
+    fn peek(&mut self) -> Result<Option<(RecordKind, u32)>, Broken> {
         if self.end.is_some_and(|end| self.ring.position() >= end) {
             return Ok(None);
         }
@@ -180,7 +186,6 @@ impl Intake {
         buf: &mut [u8],
         frame_bytes: usize,
     ) -> Result<Option<Taken>, Broken> {
-        self.gather()?;
         if self.is_gathered() {
             return Ok(self.take_fragment(buf));
         }
@@ -295,6 +300,10 @@ impl Intake {
     }
 }
 
+fn is_piece(kind: RecordKind) -> bool {
+    matches!(kind, RecordKind::Piece | RecordKind::SafePiece)
+}
+
 impl Taken {
     fn fragment(large: &Large, len: usize) -> Self {
         let bytes = FRAGMENT_HEADER_BYTES + len.next_multiple_of(ALIGN);
@@ -347,11 +356,12 @@ mod tests {
         let mut buf = [0; 1400];
         for offset in [0, 1000] {
             submit(offset);
-            assert_eq!(intake.gather(), Ok(true));
+            assert_ne!(intake.gather(), Ok(0));
             assert_eq!((intake.take(&mut buf, 1400), intake.gathered_bytes()), (Ok(None), 0));
             assert!(intake.is_drained());
         }
         submit(2000);
+        assert_ne!(intake.gather(), Ok(0));
         let mut offsets = |intake: &mut Intake, count: usize| -> Vec<u64> {
             let fragment = |_| {
                 intake

@@ -315,11 +315,14 @@ impl Server {
     /// Recomputes what `pull` can have from a session.
     fn update_ready(&mut self, place: usize) -> Result<(), Broken> {
         let Some(session) = self.sessions[place].as_mut() else { return Ok(()) };
-        session.touched |= session.intake.gather()?;
-        session.seen_bytes = session.intake.available()?;
-        let waiting = session.seen_bytes + session.intake.gathered_bytes();
+        let there = session.intake.available()?;
+        let gathered = session.intake.gather()?;
+        session.touched |= gathered > 0;
+        // What came meanwhile was not seen: it keeps the engine awake.
+        session.seen_bytes = there.saturating_sub(gathered);
+        let (rest, seen) = (session.intake.gathered_bytes(), session.seen_bytes);
         let ready = match session.intake.head()? {
-            Some((kind, _)) if kind.is_data() => waiting,
+            Some((kind, _)) if kind.is_data() => seen.max(1) + rest,
             _ => 0,
         };
         self.set_ready(place, ready);
