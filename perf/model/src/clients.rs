@@ -118,6 +118,10 @@ impl Clients for Program {
         (self.waiting.len() * self.record_bytes() - self.cut) as u64
     }
 
+    fn restart(&mut self) {
+        self.cut = 0;
+    }
+
     fn pull(&mut self, buf: &mut [u8]) -> Option<Pulled> {
         let (group, record) = (self.group?, self.record_bytes());
         if self.waiting.is_empty() {
