@@ -8,13 +8,12 @@
 
 use super::Server;
 
-/// How long a reader is watched before it is judged.
-const WINDOW_NS: u64 = 250_000_000;
+/// How long a reader is watched before it is judged. On a machine with more work than cores a thread may well wait
+/// for some hundred milliseconds for its turn, and a flood fills a backlog in a tenth of that.
+const WINDOW_NS: u64 = 1_000_000_000;
 
-/// What a reader must take off its backlog in a window to count: one private ring of the default
-/// size, that is 1 MiB a second. A reader that shares a core with many others gets no more turns
-/// than that.
-const RATE_BYTES_PER_WINDOW: u64 = 256 << 10;
+/// What a reader must take off its backlog in a window to count: four private rings of the default size.
+const RATE_BYTES_PER_WINDOW: u64 = 1 << 20;
 
 /// How a reader with a backlog does.
 #[derive(Clone, Copy, Debug, Default)]
