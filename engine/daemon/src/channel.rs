@@ -5,12 +5,15 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_queue::ArrayQueue;
+use groups::QuorumEvent;
 use groups::cfg;
 use rustix::event::{EventfdFlags, eventfd};
+use services::Reply;
 use session::AskId;
 use wire::trace::Trace;
 
 use crate::hot::Takeover;
+use crate::services::quorum::Question;
 use crate::status::Snapshot;
 
 /// Events that may wait for the control thread. A gather with all its causes is some tens of events; what does
@@ -37,6 +40,15 @@ pub(crate) enum ToControl {
         /// The number.
         ring_seq: u64,
     },
+    /// The quorum or what is behind it changed.
+    Quorum(QuorumEvent),
+    /// The answer to [`ToHot::Votes`]; `None` when it comes with an event.
+    Votes {
+        /// The question.
+        ask: AskId,
+        /// The answer.
+        reply: Option<Reply>,
+    },
     /// The answer to [`ToHot::Snapshot`].
     Snapshot {
         /// The question; `None`: for the services.
@@ -61,6 +73,13 @@ pub(crate) enum ToHot {
     Persisted {
         /// The number.
         ring_seq: u64,
+    },
+    /// A program asks about votes.
+    Votes {
+        /// The question's name.
+        ask: AskId,
+        /// The question.
+        question: Question,
     },
     /// Somebody asks how we are.
     Snapshot {

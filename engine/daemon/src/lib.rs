@@ -26,6 +26,7 @@ mod run;
 mod services;
 mod state;
 pub mod status;
+mod tracked;
 
 pub use clock::wall_text;
 pub use exit::{Exit, Failure};

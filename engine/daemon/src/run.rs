@@ -17,6 +17,7 @@ use crate::hot::{self, Plan, Started};
 use crate::lock;
 use crate::log::{Field, Log};
 use crate::state::{Loaded, State};
+use crate::tracked::VotesFile;
 
 /// Runs an engine with this configuration until it is told to stop. Whatever keeps it from running is said on
 /// standard error. See [`Exit`] for the codes.
@@ -79,6 +80,7 @@ pub fn run(source: &Source) -> Result<(), Failure> {
     let _lock = lock::take(&config.engine.state_dir)?;
     let signals = Signals::install(Exit::Failed as i32).map_err(|e| system("signals", e))?;
     let loaded = load_state(&config)?;
+    let expected_votes_tracked = load_votes(&config)?;
     let mut random = [0; 24];
     getrandom::fill(&mut random).map_err(|error| {
         Failure::new(Exit::System, format!("the kernel gives no random bytes: {error}"))
@@ -90,6 +92,7 @@ pub fn run(source: &Source) -> Result<(), Failure> {
         ring_seq: loaded.ring_seq,
         warnings: warnings.iter().map(ToString::to_string).collect(),
         source: source.clone(),
+        expected_votes_tracked,
         config,
         keys,
         key,
@@ -104,6 +107,19 @@ fn load_state(config: &Config) -> Result<Loaded, Failure> {
     state.load(wall_ns()).map_err(|error| {
         let hint = "a number that is there but cannot be read must not be guessed; mend or remove the file";
         Failure::new(Exit::Files, format!("the ring number in {}: {error}; {hint}", dir.display()))
+    })
+}
+
+fn load_votes(config: &Config) -> Result<u32, Failure> {
+    let quorum = &config.quorum;
+    if !(quorum.votequorum && (quorum.expected_votes_tracking || quorum.allow_downscale)) {
+        return Ok(0);
+    }
+    let dir = &config.engine.state_dir;
+    VotesFile::new(dir).load().map_err(|error| {
+        let hint = "with fewer votes than were expected once two parts of the cluster could act; \
+                    remove the file to expect what the configuration says";
+        Failure::new(Exit::Files, format!("expected-votes in {}: {error}; {hint}", dir.display()))
     })
 }
 

@@ -14,6 +14,8 @@ pub struct Snapshot {
     pub peers: Vec<Peer>,
     /// Encryption.
     pub security: Security,
+    /// Who may act for the cluster.
+    pub quorum: Quorum,
     /// Process groups.
     pub groups: Groups,
     /// Local programs.
@@ -106,6 +108,70 @@ pub struct Security {
     pub provider: Option<String>,
     /// Key epoch in use for sending.
     pub sending_epoch: u8,
+}
+
+/// Who may act for the cluster.
+#[derive(Clone, Debug, Serialize)]
+pub struct Quorum {
+    /// Whether this node may.
+    pub quorate: bool,
+    /// The ring that programs were told of last.
+    pub ring_seq: u64,
+    /// Its representative.
+    pub ring_rep: u32,
+    /// Its members.
+    pub members: Vec<u32>,
+    /// Whether a newer ring is being synchronised.
+    pub synchronising: bool,
+    /// How votes stand, if they are counted.
+    pub votes: Option<Votes>,
+}
+
+/// Votes as this node counts them.
+#[derive(Clone, Debug, Serialize)]
+pub struct Votes {
+    /// How much longer this node may act if it does not hear of the others again.
+    pub lease_us: u64,
+    /// Votes this node expects.
+    pub expected_votes: u32,
+    /// The most votes any member expects.
+    pub highest_expected: u32,
+    /// Votes that are here.
+    pub total_votes: u32,
+    /// Votes needed.
+    pub quorum: u32,
+    /// Features and state, by name.
+    pub flags: Vec<&'static str>,
+    /// Whether there is no quorum until all nodes are here.
+    pub waits_for_all: bool,
+    /// Every node ever heard of.
+    pub nodes: Vec<Voter>,
+    /// The quorum device, if one is registered anywhere.
+    pub device: Option<QuorumDevice>,
+}
+
+/// A node and its votes.
+#[derive(Clone, Debug, Serialize)]
+pub struct Voter {
+    /// Its id.
+    pub node: u32,
+    /// `member`, `dead` or `leaving`.
+    pub state: &'static str,
+    /// Its votes.
+    pub votes: u32,
+    /// The votes it expects.
+    pub expected_votes: u32,
+    /// What its quorum device does.
+    pub flags: Vec<&'static str>,
+}
+
+/// A quorum device.
+#[derive(Clone, Debug, Serialize)]
+pub struct QuorumDevice {
+    /// Its name.
+    pub name: String,
+    /// Its votes.
+    pub votes: u32,
 }
 
 /// Process groups.

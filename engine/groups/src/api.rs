@@ -7,6 +7,8 @@ use frame::Frame;
 use wire::run::RunKind;
 use wire::{MemberId, RingId};
 
+use crate::QuorumEvent;
+
 /// A group as the programs of this node know it: given at the first local join, never used for
 /// another group while the engine runs. (The number on the wire is agreed anew in every view.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -182,6 +184,8 @@ pub enum Event {
     },
     /// A configuration of the ring itself, for those who want extended virtual synchrony.
     Configuration(totem::Configuration),
+    /// Something about who may act for the cluster.
+    Quorum(QuorumEvent),
     /// The sync barrier of this ring ended: application messages flow again.
     Synced {
         /// The ring.

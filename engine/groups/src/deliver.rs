@@ -12,7 +12,7 @@ use wire::trace::{Code, Level, Trace};
 use wire::{MemberId, NodeId};
 use zerocopy::FromBytes;
 
-use crate::barrier::Agreed;
+use crate::barrier::{Agreed, Barrier};
 use crate::config::MEMBERSHIPS_PER_NODE_MAX;
 use crate::open::Followed;
 use crate::table::{Group, Removed, Waiting};
@@ -135,6 +135,13 @@ impl Groups {
         let origin = at.origin;
         match message {
             Control::State(state) if in_barrier => self.deliver_state(now_ns, at, &state),
+            Control::Quorum(message) => {
+                if !self.quorum.deliver(now_ns, origin, &message) {
+                    self.counters.peer_out_of_place += 1;
+                }
+                self.collect_quorum();
+                self.try_end_barrier(now_ns, at);
+            }
             Control::Join { session, pid, name } if !in_barrier => {
                 self.deliver_join(at, MemberId { node: origin, session, pid }, name);
             }
@@ -234,11 +241,20 @@ impl Groups {
         let Some(barrier) = &mut self.barrier else { return };
         if !barrier.accept(at.origin, state) {
             self.counters.peer_out_of_place += 1;
-        } else if barrier.is_complete()
-            && let Some(barrier) = self.barrier.take()
-        {
+            return;
+        }
+        self.try_end_barrier(now_ns, at);
+    }
+
+    /// Ends the barrier at this point of the total order if nobody has anything left to say.
+    fn try_end_barrier(&mut self, now_ns: u64, at: &Delivered) {
+        let complete = |barrier: &Barrier| barrier.is_complete();
+        if !self.quorum.is_complete() || !self.barrier.as_ref().is_some_and(complete) {
+            return;
+        }
+        if let Some(barrier) = self.barrier.take() {
             let took_us = now_ns.saturating_sub(barrier.started_ns) / 1000;
-            let members = self.end_barrier(at, barrier.into_agreed());
+            let members = self.end_barrier(now_ns, at, barrier.into_agreed());
             let groups = self.table.len() as u64;
             let args = [at.ring.seq, members, groups, took_us];
             self.traces.push_back(Trace::new(Level::Info, Code::Synced, &args));
@@ -247,7 +263,7 @@ impl Groups {
 
     /// Replaces the table by what all members said: groups are numbered by name, and each that has
     /// a local member and changed is shown once. Returns the number of nodes.
-    fn end_barrier(&mut self, at: &Delivered, agreed: Agreed) -> u64 {
+    fn end_barrier(&mut self, now_ns: u64, at: &Delivered, agreed: Agreed) -> u64 {
         let Agreed { mut groups, boots } = agreed;
         let old_boots = core::mem::take(&mut self.boots);
         // A node that missed a part of the order, or is another boot, lost what it had: it is shown
@@ -289,8 +305,12 @@ impl Groups {
         }
         self.together = boots.keys().copied().collect();
         self.boots = boots;
+        self.boots_ring = at.ring.seq;
         self.counters.barriers += 1;
         self.wake = true;
+        let stayed: Vec<NodeId> = together.into_iter().collect();
+        self.quorum.end(now_ns, &stayed);
+        self.collect_quorum();
         self.events.push_back(Event::Synced { ring: at.ring });
         self.boots.len() as u64
     }

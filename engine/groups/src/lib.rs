@@ -21,14 +21,17 @@ mod deliver;
 mod local;
 mod machine;
 mod open;
+mod quorum;
 mod source;
 mod status;
 mod table;
+pub mod votequorum;
 
 pub use api::{
     Cause, Clients, Event, GroupHandle, Messages, Pulled, PulledKind, RefusedReason, View,
 };
 pub use config::{Config, Limits, MEMBERSHIPS_PER_NODE_MAX, SMALL_SLOTS_RESERVED};
 pub use machine::Groups;
+pub use quorum::{Quorum, QuorumConfig, QuorumEvent, QuorumTimer};
 pub use source::GroupSource;
 pub use status::{Counters, GroupStatus, Status};

@@ -5,8 +5,8 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 
 use frame::Pool;
-use totem::{Configuration, ConfigurationKind};
-use wire::trace::Trace;
+use totem::{Configuration, ConfigurationKind, Lease, Owed};
+use wire::trace::{Code, Level, Trace};
 use wire::{MemberId, NodeId, RingId};
 
 use crate::barrier::Barrier;
@@ -14,8 +14,10 @@ use crate::cfg::Changes;
 use crate::local::Sessions;
 use crate::open::OpenMessages;
 use crate::table::{Group, Table};
+use crate::votequorum::{DEVICE, Options, Votequorum};
 use crate::{
-    Clients, Config, Counters, Event, GroupHandle, GroupSource, GroupStatus, RefusedReason, Status,
+    Clients, Config, Counters, Event, GroupHandle, GroupSource, GroupStatus, Quorum, QuorumConfig,
+    QuorumEvent, QuorumTimer, RefusedReason, Status,
 };
 
 /// The group layer of one node.
@@ -40,6 +42,11 @@ pub struct Groups {
     pub(crate) transitional: Option<Rc<[NodeId]>>,
     /// What each member of the last ended barrier said its boot number was.
     pub(crate) boots: BTreeMap<NodeId, u64>,
+    /// That barrier's ring.
+    pub(crate) boots_ring: u64,
+    pub(crate) quorum: Quorum,
+    /// What this node owes, see [`Groups::owe`].
+    owed: Vec<Owed>,
     pub(crate) events: VecDeque<Event>,
     pub(crate) traces: VecDeque<Trace>,
     /// Changes of the configuration.
@@ -64,6 +71,7 @@ impl Groups {
     /// A group layer without a ring yet. `pool` is where frames are built.
     pub fn new(config: Config, pool: Pool) -> Self {
         let eighth = pool.stats().small_total / 8;
+        let no_votes = QuorumConfig { votes: None, nodes: Vec::new(), forgotten_until_ns: 0 };
         Self {
             config,
             small_slots_reserved: crate::SMALL_SLOTS_RESERVED.min(eighth),
@@ -76,6 +84,9 @@ impl Groups {
             together: [config.me].into(),
             transitional: None,
             boots: BTreeMap::new(),
+            boots_ring: 0,
+            quorum: Quorum::new(no_votes, config.me),
+            owed: Vec::new(),
             events: VecDeque::with_capacity(EVENTS_CAPACITY),
             traces: VecDeque::new(),
             changes: Changes::default(),
@@ -86,6 +97,13 @@ impl Groups {
             #[cfg(feature = "mutations")]
             mutation: None,
         }
+    }
+
+    /// The same with votes counted.
+    #[must_use]
+    pub fn with_quorum(mut self, config: QuorumConfig) -> Self {
+        self.quorum = Quorum::new(config, self.config.me);
+        self
     }
 
     /// A local program connected. Past `Limits::sessions_max` its joins will be refused.
@@ -147,6 +165,80 @@ impl Groups {
         self.events.push_back(Event::Refused { session, request, reason });
     }
 
+    /// What this node owes to nodes of former rings ([`totem::Totem::owed`]); told before the ring
+    /// changes.
+    pub fn owe(&mut self, owed: impl Iterator<Item = Owed>) {
+        self.owed.clear();
+        self.owed.extend(owed);
+    }
+
+    /// A node that was a member is gone for good.
+    pub fn gone(&mut self, node: NodeId) {
+        self.quorum.gone(node, self.boots.get(&node).copied());
+    }
+
+    /// How long this node may act for its ring.
+    #[inline]
+    pub fn lease(&mut self, now_ns: u64, lease: Lease) {
+        self.quorum.lease(now_ns, lease);
+        self.collect_quorum();
+    }
+
+    /// This node is about to leave in order.
+    pub fn retire(&mut self, now_ns: u64) {
+        self.quorum.leave(now_ns);
+        self.collect_quorum();
+    }
+
+    /// When [`Groups::timeout`] is to be called, and why.
+    pub fn next_timeout(&self) -> Option<(u64, QuorumTimer)> {
+        self.quorum.next_timeout()
+    }
+
+    /// Does what is due.
+    pub fn timeout(&mut self, now_ns: u64) {
+        self.quorum.timeout(now_ns);
+        self.collect_quorum();
+    }
+
+    /// Who may act for the cluster.
+    pub fn quorum(&self) -> &Quorum {
+        &self.quorum
+    }
+
+    /// Asks the machine that counts votes for something; `None` when there is none.
+    pub fn with_votes<R>(
+        &mut self,
+        now_ns: u64,
+        request: impl FnOnce(&mut Votequorum) -> R,
+    ) -> Option<R> {
+        let answer = self.quorum.votes_mut().map(request);
+        self.quorum.look(now_ns);
+        self.collect_quorum();
+        answer
+    }
+
+    /// Takes over another node list and, where votes are counted, what may change of how they are.
+    pub fn set_quorum(&mut self, now_ns: u64, nodes: Vec<NodeId>, options: Option<&Options>) {
+        self.quorum.reconfigure(now_ns, nodes, options);
+        self.collect_quorum();
+    }
+
+    /// Passes on what the quorum part says.
+    pub(crate) fn collect_quorum(&mut self) {
+        while let Some(event) = self.quorum.poll_event() {
+            let told = self.quorum.votes().and_then(|votes| votes.info(DEVICE));
+            if let (QuorumEvent::Changed { quorate, ring, .. }, Some(mine)) = (&event, told) {
+                let args =
+                    [u64::from(*quorate), ring.seq, mine.needed.into(), mine.total_votes.into()];
+                let level = if *quorate { Level::Info } else { Level::Warn };
+                self.traces.push_back(Trace::new(level, Code::Quorum, &args));
+            }
+            self.events.push_back(Event::Quorum(event));
+        }
+        self.wake |= self.quorum.has_message();
+    }
+
     /// The ring changed, at this point of the total order. A regular configuration starts a sync
     /// barrier.
     pub fn configuration(&mut self, now_ns: u64, configuration: &Configuration) {
@@ -167,6 +259,14 @@ impl Groups {
                 self.open.clear();
                 self.restart = true;
                 self.barrier = Some(Barrier::new(configuration.ring, members, now_ns));
+                let (boots, seq) = (&self.boots, self.boots_ring);
+                let owed = self.owed.drain(..).map(|owed| {
+                    let met = owed.ring_seq == seq;
+                    let boot = boots.get(&owed.node).copied().filter(|_| met);
+                    (owed.node, owed.until_ns, boot)
+                });
+                self.quorum.start(now_ns, configuration.ring, members, owed);
+                self.collect_quorum();
                 self.wake = true;
             }
         }
@@ -204,13 +304,11 @@ impl Groups {
 
     /// Whether control messages wait to be sent.
     pub fn has_control(&self) -> bool {
-        match &self.barrier {
+        let requests = match &self.barrier {
             Some(barrier) => barrier.must_send(),
-            None => {
-                let waiting = !self.sessions.requests.is_empty() || self.changes.must_send();
-                self.ring.is_some() && waiting
-            }
-        }
+            None => !self.sessions.requests.is_empty() || self.changes.must_send(),
+        };
+        self.ring.is_some() && (requests || self.quorum.has_message())
     }
 
     /// Members of a group by its name, sorted by node, pid, session; `None` if there is no such

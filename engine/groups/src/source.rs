@@ -56,19 +56,7 @@ impl<'a> GroupSource<'a> {
         let groups = &mut *self.groups;
         while groups.has_control() {
             let Some(body) = packer.body() else { return false };
-            let written = match &mut groups.barrier {
-                Some(barrier) => barrier
-                    .write_part(body, &groups.table, groups.config.me, groups.config.boot)
-                    .map(|bytes| (bytes, false)),
-                None => groups.sessions.write(body).map(|bytes| (bytes, false)),
-            };
-            let written = match written {
-                None if groups.is_synced() && groups.sessions.requests.is_empty() => {
-                    groups.changes.write(body)
-                }
-                written => written,
-            };
-            let Some((bytes, safe)) = written else { return false };
+            let Some((bytes, safe)) = groups.write_control(body) else { return false };
             groups.counters.controls_sent += 1;
             packer.push(&RunHeader {
                 group: 0.into(),
@@ -99,6 +87,29 @@ impl<'a> GroupSource<'a> {
 }
 
 impl Groups {
+    /// Writes the next control message into `body` and takes it off its queue, and says whether it asks for
+    /// safe delivery; `None` if it does not fit or may not go out yet. What is said at a barrier comes
+    /// first: nothing else is listened to before.
+    fn write_control(&mut self, body: &mut [u8]) -> Option<(usize, bool)> {
+        if let Some(barrier) = self.barrier.as_mut().filter(|barrier| barrier.must_send()) {
+            let part = barrier.write_part(body, &self.table, self.config.me, self.config.boot);
+            return part.map(|bytes| (bytes, false));
+        }
+        if let Some(message) = self.quorum.peek_message() {
+            let bytes = message.len();
+            body.get_mut(..bytes)?.copy_from_slice(message);
+            self.quorum.pop_message();
+            return Some((bytes, false));
+        }
+        if self.barrier.is_some() {
+            return None;
+        }
+        if !self.sessions.requests.is_empty() {
+            return self.sessions.write(body).map(|bytes| (bytes, false));
+        }
+        self.changes.write(body)
+    }
+
     /// The header of a pulled run, or `None` (counted, the session told) if it must not be sent.
     fn run_header(&mut self, pulled: &Pulled, room: usize) -> Option<RunHeader> {
         let counters = &mut self.counters;

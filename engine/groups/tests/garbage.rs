@@ -95,7 +95,7 @@ proptest! {
             Ok(Control::Join { name, .. } | Control::Leave { name, .. }) => {
                 prop_assert!((1..=128).contains(&name.len()));
             }
-            Ok(Control::ProcessDown { .. } | Control::Cfg(_)) | Err(_) => {}
+            Ok(Control::ProcessDown { .. } | Control::Cfg(_) | Control::Quorum(_)) | Err(_) => {}
         }
     }
 

@@ -66,6 +66,8 @@ fn side(id: u32, security: Security) -> Side {
         ring_seq_stored: 0,
         tuning: Tuning::default(),
         limits: groups::Limits::default(),
+        quorum: None,
+        expected_votes_tracked: 0,
     };
     let node = Node::new(config, pool.clone(), 0).expect("the configuration is good");
     let (clients, inbox, busy) = (Flood { group: None }, VecDeque::new(), Duration::ZERO);

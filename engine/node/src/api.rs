@@ -107,4 +107,6 @@ pub enum Reason {
     Totem(totem::Timer),
     /// A timer of the link layer.
     Link(link::Timer),
+    /// A timer of the quorum.
+    Quorum(groups::QuorumTimer),
 }

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use frame::{Class, Pool};
+use groups::votequorum;
 use link::Security;
 use totem::{TokenTimeout, Tuning};
 use wire::data::payload_bytes_max;
@@ -41,6 +42,10 @@ pub struct Config<'a> {
     pub tuning: Tuning,
     /// Limits of local sessions.
     pub limits: groups::Limits,
+    /// How votes are counted; `None`: there is always a quorum.
+    pub quorum: Option<votequorum::Options>,
+    /// What the last `QuorumEvent::Track` said, 0 if nothing.
+    pub expected_votes_tracked: u32,
 }
 
 /// Why a node cannot be made.
@@ -55,6 +60,9 @@ pub enum ConfigError {
     /// Zero is no node id.
     #[error("node id 0 in the node list; node ids start at 1")]
     NodeIdZero,
+    /// Quorum features that exclude each other.
+    #[error("{0}")]
+    Quorum(votequorum::Problem),
     /// The path's datagrams or the pool's small slots are too small.
     #[error("datagrams of {datagram_bytes} bytes, at least {needed_bytes} are needed")]
     DatagramTooSmall {
@@ -78,6 +86,8 @@ pub struct Reconfiguration {
     pub config_hash: u64,
     /// Limits of local sessions.
     pub limits: groups::Limits,
+    /// How votes are counted, as far as that may change; ignored where they are not.
+    pub quorum: Option<votequorum::Options>,
 }
 
 /// The node list in ascending order.

@@ -4,7 +4,8 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use frame::{Class, FrameMut, Pool};
-use groups::{Clients, Groups};
+use groups::votequorum::Votequorum;
+use groups::{Clients, Groups, QuorumConfig};
 use link::Link;
 use totem::{Lane, Totem};
 use wire::run::{RECORD_HEADER_BYTES, RUN_HEADER_BYTES};
@@ -99,7 +100,25 @@ impl Node {
         let mut boot = [0; 8];
         boot.copy_from_slice(&config.boot.0[..8]);
         let boot = u64::from_le_bytes(boot);
+        let totem = Totem::new(totem, pool.clone(), now_ns);
         let groups = groups::Config { me: config.me, boot, limits: config.limits };
+        let groups = Groups::new(groups, pool.clone());
+        let groups = match config.quorum {
+            Some(options) => groups.with_quorum(QuorumConfig {
+                votes: Some(
+                    Votequorum::new(options, config.me, config.expected_votes_tracked)
+                        .map_err(ConfigError::Quorum)?
+                        .0,
+                ),
+                nodes: nodes.clone(),
+                // A node that never had a ring has nothing to forget.
+                forgotten_until_ns: match config.ring_seq_stored {
+                    0 => 0,
+                    _ => now_ns.saturating_add(totem.owed_ns_max()),
+                },
+            }),
+            None => groups,
+        };
         let stats = pool.stats();
         let mut node = Self {
             me: config.me,
@@ -109,8 +128,8 @@ impl Node {
             large_scarce: stats.large_total.div_ceil(LARGE_SCARCE_SHARE),
             payload_bytes,
             link,
-            totem: Totem::new(totem, pool.clone(), now_ns),
-            groups: Groups::new(groups, pool.clone()),
+            totem,
+            groups,
             packer: Packer::new(pool.clone(), config.burst_segments, config.burst_bytes, overhead),
             out: VecDeque::with_capacity(OUTPUTS_CAPACITY),
             counters: NodeCounters::default(),
@@ -144,10 +163,12 @@ impl Node {
             }
             Input::Timeout => {
                 self.link.timeout(now_ns);
+                self.groups.timeout(now_ns);
                 self.totem.timeout(now_ns, &mut self.groups.source(clients));
             }
             Input::Shutdown => {
                 self.groups.close_all();
+                self.groups.retire(now_ns);
                 self.totem.leave(now_ns, &mut self.groups.source(clients));
             }
         }
@@ -174,7 +195,8 @@ impl Node {
     pub fn next_timeout(&self) -> Option<(u64, Reason)> {
         let totem = self.totem.next_timeout().map(|(at, timer)| (at, Reason::Totem(timer)));
         let link = self.link.next_timeout().map(|(at, timer)| (at, Reason::Link(timer)));
-        [totem, link].into_iter().flatten().min_by_key(|(at, _)| *at)
+        let quorum = self.groups.next_timeout().map(|(at, timer)| (at, Reason::Quorum(timer)));
+        [totem, link, quorum].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// The state of all layers, for people and tests.
@@ -211,6 +233,20 @@ impl Node {
     pub fn set_mutation(&mut self, mutation: Option<totem::Mutation>) {
         self.totem.set_mutation(mutation);
         self.groups.set_mutation(mutation);
+    }
+
+    /// Asks the machine that counts votes for something; `None` when votes are not counted. Then drain
+    /// outputs.
+    pub fn with_votes<R>(
+        &mut self,
+        now_ns: u64,
+        clients: &mut dyn Clients,
+        request: impl FnOnce(&mut Votequorum) -> R,
+    ) -> Option<R> {
+        let answer = self.groups.with_votes(now_ns, request);
+        self.settle(now_ns, clients);
+        self.flush();
+        answer
     }
 
     /// The group layer, for queries.
@@ -252,7 +288,7 @@ impl Node {
         now_ns: u64,
         reconfiguration: Reconfiguration,
     ) -> Result<(), ConfigError> {
-        let Reconfiguration { nodes, token_timeout, config_version, config_hash, limits } =
+        let Reconfiguration { nodes, token_timeout, config_version, config_hash, limits, quorum } =
             reconfiguration;
         let nodes = checked_nodes(nodes, self.me)?;
         let change =
@@ -263,6 +299,7 @@ impl Node {
             self.nodes = nodes;
         }
         self.groups.set_limits(limits);
+        self.groups.set_quorum(now_ns, self.nodes.clone(), quorum.as_ref());
         self.collect(now_ns);
         self.flush();
         Ok(())
@@ -335,6 +372,7 @@ impl Node {
     /// Carries what the layers say to each other until none has anything to say.
     fn settle(&mut self, now_ns: u64, clients: &mut dyn Clients) {
         self.collect(now_ns);
+        self.groups.lease(now_ns, self.totem.lease(now_ns));
         // Each round either numbers what waited or finds that the ring cannot yet: the wake flag is
         // set again only by a configuration, the end of a barrier or a request, none of which a
         // wake makes more than once.
@@ -354,12 +392,14 @@ impl Node {
                 }
                 totem::Output::Deliver(delivered) => self.groups.deliver(now_ns, delivered),
                 totem::Output::Configuration(configuration) => {
+                    self.groups.owe(self.totem.owed());
                     self.groups.configuration(now_ns, &configuration);
                 }
                 totem::Output::Persist { ring_seq } => {
                     self.out.push_back(Output::Persist { ring_seq });
                 }
                 totem::Output::Trace(trace) => self.out.push_back(Output::Trace(trace)),
+                totem::Output::Gone { node } => self.groups.gone(node),
                 totem::Output::Left => {
                     self.flush();
                     self.out.push_back(Output::Left);

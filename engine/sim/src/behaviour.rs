@@ -229,7 +229,10 @@ impl World {
                 }
             }
             Event::Synced { ring } => r.synced = Some(*ring),
-            Event::Messages(_) | Event::Refused { .. } | Event::NotSent { .. } => {}
+            Event::Messages(_)
+            | Event::Refused { .. }
+            | Event::NotSent { .. }
+            | Event::Quorum(_) => {}
         }
     }
 

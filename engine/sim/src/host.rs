@@ -9,6 +9,7 @@ use wire::{MemberId, NodeId, RingId};
 use crate::clients::Processes;
 use crate::clock::Clock;
 use crate::history::{GroupId, LifeId, MessageId};
+use crate::quorum::Claim;
 use crate::recorder::Recorder;
 use crate::socket::Sockets;
 use crate::tamper::Tamperer;
@@ -42,6 +43,10 @@ pub(crate) struct Host {
     pub(crate) turn_ns: Option<u64>,
     /// The loop is busy until then.
     pub(crate) busy_until: u64,
+    /// What its node says of the quorum when asked.
+    pub(crate) claim: Option<Claim>,
+    /// What its programs were told last, if that was a quorum.
+    pub(crate) told: Option<Claim>,
 }
 
 /// What happens in the middle of a multicast, when some have got it and others have not: the hardest moment

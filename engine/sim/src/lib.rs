@@ -17,6 +17,7 @@ pub mod history;
 mod holdings;
 mod host;
 mod network;
+mod quorum;
 mod recorder;
 mod rng;
 mod run;

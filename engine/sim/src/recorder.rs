@@ -83,6 +83,8 @@ impl Recorder {
                 out.push(What::NotSent { session: *session, count: *count });
             }
             Event::Configuration(configuration) => out.push(configured(configuration, stored)),
+            // Judged as it happens, see `quorum`.
+            Event::Quorum(_) => {}
             Event::Synced { ring } => out.push(What::Synced { ring: *ring }),
         }
     }

@@ -136,6 +136,12 @@ impl World {
             if r.synced != r.ring.as_ref().map(|(ring, _)| *ring) {
                 missing.push(format!("node {node} is not synchronised: {:?}", r.synced));
             }
+            // With some of the nodes there may be too few votes.
+            let all = live.len() == self.scenario.nodes as usize;
+            let counted = self.scenario.ballot.is_some() && all;
+            if counted && self.hosts[node.0 as usize - 1].told.is_none() {
+                missing.push(format!("node {node} is not quorate"));
+            }
             if !r.joins.is_empty() || !r.leaves.is_empty() {
                 missing.push(format!("node {node} owes answers: {:?} {:?}", r.joins, r.leaves));
             }

@@ -4,6 +4,7 @@
 use frame::PoolConfig;
 use totem::Tuning;
 
+use crate::quorum::Ballot;
 use crate::rng::Rng;
 
 /// One millisecond in nanoseconds.
@@ -165,6 +166,8 @@ pub struct Scenario {
     pub far: Option<(usize, u64)>,
     /// A node with another configuration than the rest, which must stay out and disturb nobody.
     pub stale: Option<Stale>,
+    /// How votes are counted, if they are.
+    pub ballot: Option<Ballot>,
     /// When the cluster's key is replaced, node by node, if datagrams are encrypted.
     pub new_key_ns: Option<u64>,
 }
@@ -223,6 +226,7 @@ impl Scenario {
             tuning: Tuning { window_frames: *rng.pick(&[256, 1024, 1024]), ..Tuning::default() },
             far: None,
             stale: None,
+            ballot: None,
             new_key_ns: None,
         };
         if let Some(loss_ppm) = bad_loss_ppm {
@@ -246,6 +250,10 @@ impl Scenario {
         }
         if extra.chance(100_000) {
             scenario.far = Some((extra.below(nodes.into()) as usize, extra.between(2, 10)));
+        }
+        let mut votes = Rng::new(seed ^ 0xb0_7e5);
+        if votes.chance(750_000) {
+            scenario.ballot = Some(Ballot::draw(&mut votes, nodes));
         }
         if extra.chance(500_000) {
             scenario.new_key_ns = Some(extra.below(chaos_ns));

@@ -175,6 +175,7 @@ impl World {
             self.record(life, What::Sent(message));
         }
         self.drain(host);
+        self.look_at_quorum(host);
     }
 
     /// Does what a node wants done.
@@ -280,6 +281,7 @@ impl World {
 
     /// Something for the clients of a node.
     fn event(&mut self, host: usize, life: LifeId, event: &groups::Event) {
+        self.hear_quorum(host, life, event);
         let stored = self.hosts[host].stored;
         let known = Known { messages: &self.history.messages, groups: &self.history.groups };
         let Some(r) = self.hosts[host].running.as_mut().filter(|r| r.life == life) else { return };

@@ -363,6 +363,8 @@ impl World {
             ring_seq_stored: host.stored,
             tuning: s.tuning.clone(),
             limits: Limits::default(),
+            quorum: s.ballot.as_ref().map(|ballot| ballot.options(&self.history.nodes)),
+            expected_votes_tracked: 0,
         }
     }
 
@@ -380,6 +382,8 @@ impl World {
         host.paused_until = 0;
         host.doom = None;
         host.dying = false;
+        host.claim = None;
+        host.told = None;
     }
 
     /// Adds a node's counters to the run's.
@@ -441,6 +445,8 @@ fn host(id: NodeId, scenario: &Scenario, rng: &mut Rng) -> Host {
         answers: true,
         turn_ns: None,
         busy_until: 0,
+        claim: None,
+        told: None,
     }
 }
 

@@ -164,6 +164,16 @@ fn liveness_catches_a_deaf_node() {
 }
 
 #[test]
+fn one_quorum_catches_a_ring_that_does_not_wait_for_the_leases_of_others() {
+    catches(Checker::OneQuorum, mutation(Mutation::OweNothing));
+}
+
+#[test]
+fn one_quorum_catches_a_lease_that_does_not_end() {
+    catches(Checker::OneQuorum, mutation(Mutation::EndlessLease));
+}
+
+#[test]
 fn quorum_membership_catches_a_disk_that_forgets() {
     catches(Checker::QuorumMembership, tamper(Tamper::ForgetDisk));
 }

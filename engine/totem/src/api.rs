@@ -123,6 +123,12 @@ pub enum Output {
     },
     /// Something to remember.
     Trace(Trace),
+    /// A node that was a member is gone for good: its process is confirmed dead, or it left in order.
+    /// Should it come back, it is another life.
+    Gone {
+        /// Which.
+        node: NodeId,
+    },
     /// The leave asked for is done; the others know.
     Left,
 }

@@ -16,7 +16,7 @@ use crate::members::Members;
 use crate::merge::Others;
 use crate::ordering::Ordering;
 use crate::timers::Timer;
-use crate::{State, TokenTimeout};
+use crate::{Owed, State, TokenTimeout};
 
 /// A new configuration. All members of a ring take it over at one place of the order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +58,18 @@ impl Moved<'_> {
     }
 }
 
+impl Moved<'_> {
+    /// What is owed to the nodes of the new list. A node that is not in it any more is not owed anything: it
+    /// is refused.
+    fn owed(&self, old: &[Owed]) -> Vec<Owed> {
+        let owed = |node: &NodeId| {
+            let known = old.iter().find(|owed| owed.node == *node);
+            known.copied().unwrap_or(Owed { node: *node, until_ns: 0, ring_seq: 0 })
+        };
+        self.new.iter().map(owed).collect()
+    }
+}
+
 impl Totem {
     /// Takes over a new configuration.
     ///
@@ -89,6 +101,7 @@ impl Totem {
         self.forming.renumber(&moved, me);
         self.others.renumber(&moved);
         self.detector.renumber(&moved);
+        self.owed = moved.owed(&self.owed);
         self.obliged = moved.set(&self.obliged);
         let (proc, fail) = (moved.set(&self.gather.proc), moved.set(&self.gather.fail));
         self.gather = Gather::new(new.len());
@@ -116,6 +129,7 @@ impl Ordering {
     fn renumber(&mut self, moved: &Moved<'_>, me: NodeId) {
         self.members = Members::new(moved.set(&self.members.set), moved.new, me);
         self.heard_ns = moved.all(&self.heard_ns, 0);
+        self.life.answered = moved.all(&self.life.answered, 0);
         self.wants = moved.set(&self.wants);
         self.leavers = moved.set(&self.leavers);
     }

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use wire::NodeSet;
 use wire::join::Join;
 
+use crate::Tuning;
 use crate::clique::group_of;
 use crate::ctx::Ctx;
 use crate::timers::Timer;
@@ -31,6 +32,22 @@ struct Peer {
 
 const UNHEARD: Peer =
     Peer { heard: false, proc: NodeSet::EMPTY, fail: NodeSet::EMPTY, hears: NodeSet::EMPTY };
+
+/// A share of a timeout, and more the more nodes would send at once.
+fn share_ns(timeout_ns: u64, nodes: usize) -> u64 {
+    (timeout_ns / 8).clamp(1_000_000, 50_000_000) + nodes as u64 * NODE_SHARE_NS
+}
+
+/// How long a node with this timeout waits for the Joins of so many, when nothing else is configured.
+pub(crate) fn usual_consensus_ns(timeout_ns: u64, nodes: usize) -> u64 {
+    share_ns(timeout_ns, nodes) * JOINS_PER_CONSENSUS
+}
+
+/// How long it waits.
+pub(crate) fn consensus_ns(timeout_ns: u64, nodes: usize, tuning: &Tuning) -> u64 {
+    let configured = tuning.consensus_us.map(|us| us.saturating_mul(1000));
+    configured.unwrap_or_else(|| usual_consensus_ns(timeout_ns, nodes))
+}
 
 /// One gather.
 pub(crate) struct Gather {
@@ -86,26 +103,18 @@ impl Gather {
         ctx.after(Timer::Consensus, now_ns, self.consensus_ns(ctx));
     }
 
-    /// A share of a timeout, and more the more nodes would send at once.
-    fn share_ns(&self, timeout_ns: u64) -> u64 {
-        (timeout_ns / 8).clamp(1_000_000, 50_000_000) + self.proc.len() as u64 * NODE_SHARE_NS
-    }
-
     /// Between two Joins. Everybody sends as often as the least patient node expects: who came from
     /// a slow ring (or from none) would be left out for ever by those whose ring was fast.
     fn join_interval_ns(&self, ctx: &Ctx) -> u64 {
-        self.share_ns(ctx.timeout_min_ns())
+        share_ns(ctx.timeout_min_ns(), self.proc.len())
     }
 
     /// How long this node waits for the others: as long as the rotations it measured suggest, or as long as it
     /// is told to, but long enough for every node to have its say.
     fn consensus_ns(&self, ctx: &Ctx) -> u64 {
-        match ctx.tuning.consensus_us {
-            Some(us) => {
-                us.saturating_mul(1000).max(self.join_interval_ns(ctx) * JOINS_PER_CONSENSUS)
-            }
-            None => self.share_ns(ctx.timeout_ns().max(ctx.timeout_min_ns())) * JOINS_PER_CONSENSUS,
-        }
+        let timeout_ns = ctx.timeout_ns().max(ctx.timeout_min_ns());
+        let least_ns = self.join_interval_ns(ctx) * JOINS_PER_CONSENSUS;
+        consensus_ns(timeout_ns, self.proc.len(), &ctx.tuning).max(least_ns)
     }
 
     /// Something changed: tell the others soon, but not for every single change.

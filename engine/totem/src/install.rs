@@ -123,6 +123,10 @@ impl Totem {
             }
             self.ring.hand_over(seq, true, &mut self.ctx);
         }
-        self.ring.leavers = NodeSet::EMPTY;
+        let leavers = core::mem::replace(&mut self.ring.leavers, NodeSet::EMPTY);
+        let me = self.ctx.me_pos;
+        for pos in leavers.iter().filter(|pos| *pos != me) {
+            self.gone(pos);
+        }
     }
 }

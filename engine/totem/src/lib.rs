@@ -22,6 +22,7 @@ mod feed;
 mod flow;
 mod gather;
 mod install;
+mod lease;
 mod machine;
 mod members;
 mod membership;
@@ -47,6 +48,7 @@ pub use cause::{Cause, Evidence};
 pub use change::Change;
 pub use config::{Config, PAYLOAD_BYTES_MIN, Tuning};
 pub use counters::Counters;
+pub use lease::{Lease, Owed};
 pub use machine::Totem;
 #[cfg(feature = "mutations")]
 pub use mutation::Mutation;

@@ -9,12 +9,13 @@ use crate::ctx::Ctx;
 use crate::detector::Detector;
 use crate::feed::{Upper, leave_frame};
 use crate::gather::Gather;
+use crate::lease::{lease_ns, owed_ns};
 use crate::merge::Others;
 use crate::ordering::Ordering;
 use crate::recovery::{Recovery, RecoveryFeed};
 use crate::timers::Timer;
 use crate::visit::Feed;
-use crate::{Config, Counters, Output, Source, State, Status};
+use crate::{Config, Counters, Lease, Output, Owed, Source, State, Status};
 
 /// Ring sequence numbers are stored in blocks of this many, so that nobody waits for a disk when a
 /// ring is formed.
@@ -41,6 +42,8 @@ pub struct Totem {
     persisted: u64,
     persist_asked: u64,
     pub(crate) last_gather: Evidence,
+    /// By position.
+    pub(crate) owed: alloc::vec::Vec<Owed>,
     pub(crate) leaving: bool,
     /// The leave was numbered on the installed ring.
     pub(crate) leave_numbered: bool,
@@ -80,6 +83,7 @@ impl Totem {
             persisted: stored,
             persist_asked: stored,
             last_gather: Evidence::of(Cause::Start, 0),
+            owed: config.nodes.iter().map(|node| nothing_owed(*node)).collect(),
             leaving: false,
             leave_numbered: false,
             unseen_configuration: false,
@@ -218,9 +222,55 @@ impl Totem {
             holding: ring.held.is_some(),
             resting: ring.held.as_ref().is_some_and(|held| held.resting),
             last_gather: self.last_gather,
-            proof_ns: ring.regular_ns[1],
+            lease_until_ns: ring.life.until_ns,
             persisted: self.persisted,
         }
+    }
+
+    /// Until when this node may act for its ring. A ring of one needs nobody's proof.
+    pub fn lease(&self, now_ns: u64) -> Lease {
+        let ring = &self.ring;
+        let members = ring.members.len();
+        let alone = self.state == State::Operational && ring.members.is_alone();
+        let until_ns = match alone {
+            true => {
+                let lease_ns = lease_ns(self.ctx.timeout_ns(), members, &self.ctx.tuning);
+                now_ns.saturating_add(lease_ns)
+            }
+            false if self.ctx.mutated(crate::Mutation::EndlessLease) => u64::MAX,
+            false => ring.life.until_ns,
+        };
+        Lease { ring: ring.ring, until_ns }
+    }
+
+    /// What nodes of former rings may still do on the strength of this node's signs of life there.
+    pub fn owed(&self) -> impl Iterator<Item = Owed> + '_ {
+        self.owed.iter().filter(|owed| owed.until_ns > 0).copied()
+    }
+
+    /// The longest time that anything can be owed, whatever timeouts are agreed on: what a node that
+    /// does not remember its last life must wait for.
+    pub fn owed_ns_max(&self) -> u64 {
+        owed_ns(self.ctx.timeout_max_ns(), self.ctx.nodes.len(), &self.ctx.tuning)
+    }
+
+    /// The ring is over: what was shown in it is owed from now on.
+    pub(crate) fn note_owed(&mut self) {
+        let ring = &self.ring;
+        if ring.life.owed_ns == 0 || self.ctx.mutated(crate::Mutation::OweNothing) {
+            return;
+        }
+        for pos in ring.members.set.iter().filter(|pos| *pos != self.ctx.me_pos) {
+            let owed = &mut self.owed[pos];
+            owed.until_ns = owed.until_ns.max(ring.life.owed_ns);
+            owed.ring_seq = owed.ring_seq.max(ring.ring.seq);
+        }
+    }
+
+    /// A node is gone for good.
+    pub(crate) fn gone(&mut self, pos: usize) {
+        let node = self.ctx.nodes[pos];
+        self.ctx.out.push_back(Output::Gone { node });
     }
 
     /// Makes one deliberate bug (for tests of the checkers).
@@ -359,6 +409,10 @@ impl Totem {
             self.evict(now_ns, Cause::NotReceiving, stuck, Timer::TokenLoss, age_ns);
         }
     }
+}
+
+fn nothing_owed(node: NodeId) -> Owed {
+    Owed { node, until_ns: 0, ring_seq: 0 }
 }
 
 /// A ring and what it needs.

@@ -33,6 +33,7 @@ impl Totem {
         self.ctx.trace(Level::Info, Code::Gather, &args);
         self.last_gather = evidence;
         self.state = State::Gather;
+        self.note_owed();
         self.ring.stop();
         self.forming.stop();
         let leave_ns = self.ctx.timers.at(Timer::Leave);
@@ -277,6 +278,7 @@ impl Totem {
     }
 
     pub(crate) fn peer_is_dead(&mut self, now_ns: u64, pos: usize) {
+        self.gone(pos);
         let evidence = Evidence::of(Cause::PeerDead, self.ctx.nodes[pos].0);
         let proc = match self.state {
             State::Operational => self.ring.members.set,
@@ -304,6 +306,7 @@ impl Totem {
         for pos in leavers.iter() {
             let args = [self.ctx.nodes[pos].0.into()];
             self.ctx.trace(Level::Info, Code::PeerLeaving, &args);
+            self.gone(pos);
         }
         let peer = leavers.first().map_or(0, |pos| self.ctx.nodes[pos].0);
         let evidence = Evidence::of(Cause::PeerLeft, peer);

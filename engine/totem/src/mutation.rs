@@ -25,4 +25,8 @@ pub enum Mutation {
     /// The group layer's: joins do not wait for messages that have begun.
     #[cfg_attr(not(feature = "mutations"), allow(dead_code, reason = "not a bug of the ring"))]
     JoinAtOnce,
+    /// A new ring does not wait for the leases of those it leaves out.
+    OweNothing,
+    /// A node acts for its ring however long it has not heard of the others.
+    EndlessLease,
 }

@@ -10,6 +10,7 @@ use wire::{NodeId, NodeSet, RingId};
 
 use crate::ctx::Ctx;
 use crate::flow::Flow;
+use crate::lease::Life;
 use crate::members::Members;
 use crate::repair::Repair;
 use crate::timers::Timer;
@@ -47,9 +48,10 @@ pub(crate) struct Ordering {
     pub(crate) aru_sent: u64,
     /// I lowered `aru` at a detour since my last regular visit: not everybody has seen that yet.
     pub(crate) lowered_out_of_turn: bool,
-    /// When my last regular visit began, and the one before: a visit proves that every member lived
-    /// some time after the previous one.
-    pub(crate) regular_ns: [u64; 2],
+    /// When my last regular visit began.
+    pub(crate) regular_ns: u64,
+    /// What is proven and owed.
+    pub(crate) life: Life,
     /// Somebody kept the token since my last regular visit: the time since says nothing about
     /// rotations.
     pub(crate) rested: bool,
@@ -96,7 +98,8 @@ impl Ordering {
             prev_token_seq: 0,
             aru_sent: 0,
             lowered_out_of_turn: false,
-            regular_ns: [0; 2],
+            regular_ns: 0,
+            life: Life::new(config.nodes.len()),
             rested: false,
             held: None,
             kept: None,
@@ -131,7 +134,8 @@ impl Ordering {
         self.prev_token_seq = 0;
         self.aru_sent = 0;
         self.lowered_out_of_turn = false;
-        self.regular_ns = [0; 2];
+        self.regular_ns = 0;
+        self.life.reset();
         self.rested = false;
         self.unsent = 1;
         self.recovering = true;

@@ -34,7 +34,7 @@ impl Totem {
             Some(Kind::Beacon) => self.on_beacon(now_ns, from, &frame, source),
             Some(Kind::Answer) => Answer::parse(&frame).map(|answer| {
                 if answer.ring == self.ring.ring {
-                    self.ring.on_answer(now_ns, pos);
+                    self.ring.on_answer(now_ns, pos, &answer);
                 }
             }),
             Some(Kind::Want) => self.on_want(now_ns, from, &frame, source),

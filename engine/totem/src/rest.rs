@@ -5,14 +5,13 @@ use wire::NodeId;
 use wire::beacon::{Answer, Beacon, Want};
 
 use crate::ctx::Ctx;
+use crate::lease::{beacon_interval_ns, lease_ns, rest_timeout_ns};
 use crate::ordering::Ordering;
 use crate::timers::Timer;
 use crate::{Dest, Lane};
 
 /// How long the token waits at each member while none of them may number anything.
 const BLOCKED_NS: u64 = 500_000;
-/// Beacons per timeout: two may be lost.
-const BEACONS: u64 = 3;
 
 impl Ordering {
     /// After numbering: keep the token, let it rest, or pass it on.
@@ -86,28 +85,47 @@ impl Ordering {
         self.rested = true;
         ctx.timers.clear(Timer::Hold);
         self.heard_ns.iter_mut().for_each(|heard| *heard = now_ns);
-        self.send_beacon(ctx, Dest::All, true);
+        self.send_beacon(now_ns, ctx);
         ctx.after(Timer::Beacon, now_ns, self.beacon_interval_ns(ctx));
     }
 
     fn beacon_interval_ns(&self, ctx: &Ctx) -> u64 {
-        let per_node = ctx.tuning.rest_interval_per_node_us * 1000 * self.members.len() as u64;
-        (ctx.timeout_ns() / BEACONS).max(per_node)
+        beacon_interval_ns(ctx.timeout_ns(), self.members.len(), &ctx.tuning)
     }
 
     /// How long a resting ring may be silent.
     fn rest_timeout_ns(&self, ctx: &Ctx) -> u64 {
-        self.beacon_interval_ns(ctx) * BEACONS + ctx.timeout_ns() / BEACONS
+        rest_timeout_ns(ctx.timeout_ns(), self.members.len(), &ctx.tuning)
     }
 
-    pub(crate) fn send_beacon(&mut self, ctx: &mut Ctx, to: Dest, answer: bool) {
+    /// Shows all members that the token rests here; they answer.
+    fn send_beacon(&mut self, now_ns: u64, ctx: &mut Ctx) {
         let Some(held) = &self.held else { return };
+        let (visit, timeout_ns, members) = (held.token.visit, ctx.timeout_ns(), self.members.len());
+        let others = self.members.set.iter().filter(|pos| *pos != ctx.me_pos);
+        let lease_ns = lease_ns(timeout_ns, members, &ctx.tuning);
+        let (number, proven) = self.life.beacon(now_ns, visit, others, lease_ns);
+        self.life.show(now_ns, timeout_ns, members, &ctx.tuning);
+        self.emit_beacon(ctx, Dest::All, Some((number, proven)));
+    }
+
+    /// Tells one member that the token is here.
+    pub(crate) fn send_receipt(&mut self, ctx: &mut Ctx, to: NodeId) {
+        self.emit_beacon(ctx, Dest::Node(to), None);
+    }
+
+    fn emit_beacon(&mut self, ctx: &mut Ctx, to: Dest, numbers: Option<(u64, u64)>) {
+        let Some(held) = &self.held else { return };
+        let (number, proven) = numbers.unwrap_or_default();
         let beacon = Beacon {
             ring: self.ring,
             visit: held.token.visit,
             seq: held.token.seq,
             stable: self.stable,
-            answer,
+            answer: numbers.is_some(),
+            number,
+            proven,
+            timeout_us: (ctx.timeout_ns() / 1000) as u32,
         };
         ctx.counters.beacons_sent += 1;
         ctx.send_control(to, Lane::Data, |out| beacon.emit(out));
@@ -129,7 +147,7 @@ impl Ordering {
         if let Some(pos) = silent {
             return Some((ctx.nodes[pos], age_ns(pos)));
         }
-        self.send_beacon(ctx, Dest::All, true);
+        self.send_beacon(now_ns, ctx);
         ctx.after(Timer::Beacon, now_ns, self.beacon_interval_ns(ctx));
         None
     }
@@ -155,7 +173,9 @@ impl Ordering {
         let wait_ns = self.rest_timeout_ns(ctx).max(ctx.timeout_ns());
         ctx.after(Timer::TokenLoss, now_ns, wait_ns);
         if beacon.answer {
-            let answer = Answer { ring: self.ring, visit: beacon.visit, aru: self.aru };
+            self.answer_beacon(now_ns, beacon, ctx);
+            let (visit, number) = (beacon.visit, beacon.number);
+            let answer = Answer { ring: self.ring, visit, aru: self.aru, number };
             ctx.counters.answers_sent += 1;
             ctx.send_control(Dest::Node(from), Lane::Data, |out| answer.emit(out));
         }
@@ -166,10 +186,25 @@ impl Ordering {
         }
     }
 
+    /// What answering a beacon proves, and what it commits to. Until the next visit the holder's
+    /// timeout may differ from ours: each side goes by the safer one.
+    fn answer_beacon(&mut self, now_ns: u64, beacon: &Beacon, ctx: &Ctx) {
+        let (members, mine_ns) = (self.members.len(), ctx.timeout_ns());
+        let theirs_ns = u64::from(beacon.timeout_us) * 1000;
+        let (visit, number, proven) = (beacon.visit, beacon.number, beacon.proven);
+        let (least_ns, most_ns) = (mine_ns.min(theirs_ns), mine_ns.max(theirs_ns));
+        let lease_ns = lease_ns(least_ns, members, &ctx.tuning);
+        self.life.answer(now_ns, visit, number, proven, lease_ns);
+        self.life.show(now_ns, most_ns, members, &ctx.tuning);
+    }
+
     /// A member answered: it lives.
-    pub(crate) fn on_answer(&mut self, now_ns: u64, pos: usize) {
+    pub(crate) fn on_answer(&mut self, now_ns: u64, pos: usize, answer: &Answer) {
         if let Some(heard) = self.heard_ns.get_mut(pos) {
             *heard = now_ns;
+        }
+        if self.members.set.contains(pos) {
+            self.life.answered(pos, answer.visit, answer.number);
         }
     }
 

@@ -56,9 +56,8 @@ pub struct Status {
     pub resting: bool,
     /// Why the last gather began.
     pub last_gather: Evidence,
-    /// When my regular visit before the last one began: all members lived some time after it (basis
-    /// of the quorum lease). Zero if there was none on this ring.
-    pub proof_ns: u64,
+    /// Until when this node may act for its ring, see [`crate::Lease`]; zero if nothing was proven yet.
+    pub lease_until_ns: u64,
     /// Ring sequence numbers up to here are known to be stored.
     pub persisted: u64,
 }

@@ -67,7 +67,7 @@ impl Ordering {
             ctx.counters.tokens_old += 1;
             if self.held.is_some() {
                 // My predecessor does not know that the token arrived.
-                self.send_beacon(ctx, Dest::Node(from), false);
+                self.send_receipt(ctx, from);
             }
             return false;
         }
@@ -113,9 +113,9 @@ impl Ordering {
     }
 
     fn begin_rotation(&mut self, now_ns: u64, token: &mut Token, ctx: &mut Ctx) {
-        let rotation_ns = now_ns.saturating_sub(self.regular_ns[0]);
+        let rotation_ns = now_ns.saturating_sub(self.regular_ns);
         token.in_flight = token.in_flight.saturating_sub(self.mine_in_flight);
-        if self.regular_ns[0] != 0 && !self.rested {
+        if self.regular_ns != 0 && !self.rested {
             ctx.counters.token_rotations += 1;
             ctx.counters.token_rotation_ns += rotation_ns;
             ctx.rotation.record(now_ns, rotation_ns);
@@ -123,12 +123,13 @@ impl Ordering {
         }
         self.rested = false;
         self.mine_in_flight = 0;
-        self.regular_ns = [now_ns, self.regular_ns[0]];
+        self.regular_ns = now_ns;
         if self.members.am_representative() {
             token.in_force = token.collecting;
             token.collecting = Facts::NONE;
         }
         ctx.set_timeout_us(token.in_force.timeout_us);
+        self.life.visit(now_ns, ctx.timeout_ns(), self.members.len(), &ctx.tuning);
     }
 
     /// Sends what others miss and we have; the rest stays in the list.
@@ -300,6 +301,7 @@ impl Ordering {
             ctx.after(Timer::Hold, now_ns, RETRY_NS);
             return;
         };
+        self.life.show(now_ns, ctx.timeout_ns(), self.members.len(), &ctx.tuning);
         self.send_early(ctx);
         ctx.send(Dest::Node(to), Lane::Token, frame.clone());
         self.send_rest(ctx);

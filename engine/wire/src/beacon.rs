@@ -17,6 +17,12 @@ pub struct Beacon {
     pub stable: u64,
     /// Whether members are to answer.
     pub answer: bool,
+    /// The how many-eth beacon of this visit that is to be answered, from one; zero if it is not.
+    pub number: u64,
+    /// Every member has answered the beacon of this number or a later one; zero if none.
+    pub proven: u64,
+    /// The token timeout that the holder goes by, microseconds.
+    pub timeout_us: u32,
 }
 
 /// A member answers a beacon.
@@ -28,6 +34,8 @@ pub struct Answer {
     pub visit: u64,
     /// The member has everything up to here.
     pub aru: u64,
+    /// The number of the beacon.
+    pub number: u64,
 }
 
 /// A member has something to send.
@@ -55,7 +63,12 @@ impl Beacon {
         if stable > seq {
             return Err(r.bad("stable", stable));
         }
-        Ok(Self { ring, visit, seq, stable, answer: flags == 1 })
+        let (number, proven, timeout_us) = (r.u64()?, r.u64()?, r.u32()?);
+        if proven > number {
+            return Err(r.bad("proven", proven));
+        }
+        let answer = flags == 1;
+        Ok(Self { ring, visit, seq, stable, answer, number, proven, timeout_us })
     }
 
     /// Writes a beacon; `None` if `out` is too small.
@@ -67,6 +80,9 @@ impl Beacon {
             .u64(self.visit)
             .u64(self.seq)
             .u64(self.stable)
+            .u64(self.number)
+            .u64(self.proven)
+            .u32(self.timeout_us)
             .finish()
     }
 }
@@ -80,7 +96,7 @@ impl Answer {
         let mut r = Reader::new("answer", frame);
         r.expect("kind", Kind::Answer as u8)?;
         r.expect("flags", 0)?;
-        Ok(Self { ring: r.ring()?, visit: r.u64()?, aru: r.u64()? })
+        Ok(Self { ring: r.ring()?, visit: r.u64()?, aru: r.u64()?, number: r.u64()? })
     }
 
     /// Writes an answer; `None` if `out` is too small.
@@ -91,6 +107,7 @@ impl Answer {
             .ring(self.ring)
             .u64(self.visit)
             .u64(self.aru)
+            .u64(self.number)
             .finish()
     }
 }

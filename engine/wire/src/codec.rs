@@ -19,6 +19,11 @@ impl<'a> Reader<'a> {
         WireError::BadField { what: self.what, field, found }
     }
 
+    /// Bytes not read yet.
+    pub(crate) fn left(&self) -> usize {
+        self.bytes.len() - self.at
+    }
+
     pub(crate) fn take(&mut self, count: usize) -> Result<&'a [u8], WireError> {
         let rest = &self.bytes[self.at..];
         if count > rest.len() {

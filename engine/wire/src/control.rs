@@ -5,20 +5,18 @@
 //! multiple of 8. `Join`, `Leave` and `ProcessDown` say what a session of the frame's origin does;
 //! `State` is one piece of what a node has to say at a sync barrier: its boot number and the
 //! sessions it has in each group. `Cfg` is about the configuration, see [`crate::cfg`].
+//! sessions it has in each group. `Quorum` is about votes, see [`crate::quorum`].
 
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::cfg::{CFG_BYTES_MAX, Cfg};
+use crate::quorum::{QUORUM_BYTES_MAX, Quorum};
 use crate::run::ALIGN;
 use crate::{NodeId, RingId, WireError};
 
 /// Most bytes of a group's name. Corosync's `CPG_MAX_NAME_LENGTH`.
 pub const NAME_BYTES_MAX: usize = 128;
-
-/// Bytes that hold any one message: the longest is about the configuration.
-pub const CONTROL_BYTES_MIN: usize = (CONTROL_HEADER_BYTES + CFG_BYTES_MAX).next_multiple_of(ALIGN);
-const _: () = assert!(STATE_BYTES_MIN <= CONTROL_BYTES_MIN);
 
 /// Bytes that hold a state with one entry of the longest name and one session.
 const STATE_BYTES_MIN: usize = (CONTROL_HEADER_BYTES
@@ -28,11 +26,17 @@ const STATE_BYTES_MIN: usize = (CONTROL_HEADER_BYTES
     + size_of::<SessionEntry>())
 .next_multiple_of(ALIGN);
 
+/// Bytes that hold any one message: the longest is about a quorum device's names.
+pub const CONTROL_BYTES_MIN: usize =
+    (CONTROL_HEADER_BYTES + QUORUM_BYTES_MAX).next_multiple_of(ALIGN);
+const _: () = assert!(STATE_BYTES_MIN <= CONTROL_BYTES_MIN);
+const _: () = assert!(CFG_BYTES_MAX <= QUORUM_BYTES_MAX);
+
 /// Header of a control message, 8 bytes.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub struct ControlHeader {
-    /// 1 join, 2 leave, 3 process down, 4 state, 6 configuration.
+    /// 1 join, 2 leave, 3 process down, 4 state, 5 quorum, 6 configuration.
     pub kind: u8,
     /// Bit 0, in a state: the last piece. Other bits are zero.
     pub flags: u8,
@@ -50,6 +54,7 @@ const LEAVE: u8 = 2;
 const PROCESS_DOWN: u8 = 3;
 const STATE: u8 = 4;
 const CFG: u8 = 6;
+const QUORUM: u8 = 5;
 const STATE_FINAL: u8 = 1;
 
 /// One session of the frame's origin, 8 bytes: the content of a process-down and the head of the
@@ -119,6 +124,8 @@ pub enum Control<'a> {
     State(State<'a>),
     /// Something about the configuration.
     Cfg(Cfg<'a>),
+    /// Something about votes.
+    Quorum(Quorum<'a>),
 }
 
 /// A piece of what a node says at a sync barrier. Its entries were checked when it was parsed.
@@ -234,6 +241,9 @@ pub fn parse(body: &[u8]) -> Result<Control<'_>, WireError> {
     if head.kind == CFG {
         return Ok(Control::Cfg(Cfg::parse(content)?));
     }
+    if head.kind == QUORUM {
+        return Ok(Control::Quorum(Quorum::parse(content)?));
+    }
     let (who, name) = prefix::<SessionEntry>(content)?;
     let (session, pid) = (who.session.get(), who.pid.get());
     match head.kind {
@@ -270,6 +280,16 @@ pub fn write_cfg(buf: &mut [u8], message: &Cfg<'_>) -> Option<usize> {
     let end = (CONTROL_HEADER_BYTES + bytes).next_multiple_of(ALIGN);
     buf.get_mut(CONTROL_HEADER_BYTES + bytes..end)?.fill(0);
     buf[..CONTROL_HEADER_BYTES].copy_from_slice(header(CFG, 0, bytes).as_bytes());
+    Some(end)
+}
+
+/// Writes a quorum message; returns the body's length, `None` if `buf` is too short or a name is too
+/// long.
+pub fn write_quorum(buf: &mut [u8], message: &Quorum<'_>) -> Option<usize> {
+    let bytes = message.emit(buf.get_mut(CONTROL_HEADER_BYTES..)?)?;
+    let end = (CONTROL_HEADER_BYTES + bytes).next_multiple_of(ALIGN);
+    buf.get_mut(CONTROL_HEADER_BYTES + bytes..end)?.fill(0);
+    buf[..CONTROL_HEADER_BYTES].copy_from_slice(header(QUORUM, 0, bytes).as_bytes());
     Some(end)
 }
 

@@ -20,6 +20,7 @@ pub mod join;
 mod kind;
 pub mod link;
 pub mod probe;
+pub mod quorum;
 pub mod repair;
 pub mod run;
 mod set;

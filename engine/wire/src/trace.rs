@@ -87,6 +87,8 @@ codes! {
     KeyInUse = 32, "key in use", ["epoch"];
     /// Group layer: the sync barrier ended.
     Synced = 40, "groups synchronised", ["ring_seq", "members", "groups", "took_us"];
+    /// Group layer: whether this node may act for the cluster; `needed` votes of `votes` that are here.
+    Quorum = 41, "quorum", ["quorate", "ring_seq", "needed", "votes"];
     /// A client connected.
     SessionOpen = 50, "client connected", ["session", "pid", "uid", "gid"];
     /// A client is gone; `cause` is `session`'s numbering.

@@ -54,7 +54,10 @@ fn each_changed_field_is_refused() {
         parse(&bytes).is_err()
     };
     assert!(parse(&JOIN).is_ok() && parse(&STATE).is_ok() && parse(&PROCESS_DOWN).is_ok());
-    assert!(refused(0, 0, &JOIN) && refused(0, 5, &JOIN), "kinds nobody sends");
+    assert!(
+        refused(0, 0, &JOIN) && refused(0, 5, &JOIN) && refused(0, 6, &JOIN),
+        "kinds nobody sends"
+    );
     assert!(refused(1, 1, &JOIN) && refused(1, 2, &STATE), "flags nobody sends");
     assert!(refused(2, 1, &JOIN), "the reserved field");
     assert!(refused(4, 17, &JOIN), "longer than the body");

@@ -119,12 +119,26 @@ fn golden_membership() {
 #[test]
 fn golden_small_frames() {
     let ring = "080706050403020109000000";
-    let beacon = Beacon { ring: RING, visit: 1, seq: 3, stable: 2, answer: true };
-    let rest = "010000000000000003000000000000000200000000000000";
+    let (number, proven, timeout_us) = (5, 4, 0x0102);
+    let beacon = Beacon {
+        ring: RING,
+        visit: 1,
+        seq: 3,
+        stable: 2,
+        answer: true,
+        number,
+        proven,
+        timeout_us,
+    };
+    let rest = "010000000000000003000000000000000200000000000000\
+                0500000000000000040000000000000002010000";
     assert_eq!(hex(&emitted(|out| beacon.emit(out))), format!("0501{ring}{rest}"));
-    let answer = Answer { ring: RING, visit: 1, aru: 2 };
+    let impossible = emitted(|out| Beacon { proven: 6, ..beacon }.emit(out));
+    assert!(Beacon::parse(&impossible).is_err(), "answered before it was sent");
+    let answer = Answer { ring: RING, visit: 1, aru: 2, number };
+    let answered = "010000000000000002000000000000000500000000000000";
+    assert_eq!(hex(&emitted(|out| answer.emit(out))), format!("0600{ring}{answered}"));
     let rest = "01000000000000000200000000000000";
-    assert_eq!(hex(&emitted(|out| answer.emit(out))), format!("0600{ring}{rest}"));
     let want = Want { ring: RING, node: NodeId(3) };
     assert_eq!(hex(&emitted(|out| want.emit(out))), format!("0700{ring}03000000"));
     let ask = Ask { ring: RING, from: 1, to: 2 };

@@ -9,6 +9,7 @@ use wire::data::DataHeader;
 use wire::join::Join;
 use wire::link::{HANDSHAKE_BYTES, Handshake, LINK_HEADER_BYTES, LinkHeader};
 use wire::probe::{Ping, Probe, Refuse};
+use wire::quorum::{Gone, NodeInfo, Quorum};
 use wire::repair::Ask;
 use wire::run::{self, RunKind};
 use wire::state::OldState;
@@ -129,6 +130,7 @@ fn group_control(body: &[u8]) {
     let Ok(message) = control::parse(body) else { return };
     let mut out = [0; FRAME_BYTES];
     let written = match message {
+        Control::Quorum(quorum) => control::write_quorum(&mut out, &quorum),
         Control::Join { session, pid, name } => control::write_join(&mut out, session, pid, name),
         Control::Leave { session, pid, name } => control::write_leave(&mut out, session, pid, name),
         Control::ProcessDown { session, pid } => {
@@ -161,8 +163,21 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
     (token.seq, token.aru) = (20, 10);
     token.ranges.push(11, 15);
     add(&|out| token.emit(out));
-    add(&|out| Beacon { ring, visit: 3, seq: 9, stable: 8, answer: true }.emit(out));
-    add(&|out| Answer { ring, visit: 3, aru: 8 }.emit(out));
+    let (answer, number, proven, timeout_us) = (true, 5, 4, 1000);
+    let beacon = Beacon { ring, visit: 3, seq: 9, stable: 8, answer, number, proven, timeout_us };
+    add(&|out| beacon.emit(out));
+    add(&|out| Answer { ring, visit: 3, aru: 8, number }.emit(out));
+    let info = NodeInfo { node: NodeId(1), votes: 1, expected_votes: 3, flags: 2 };
+    let mut buffer = Gone::buffer();
+    let gone = Gone::write(&mut buffer, [(NodeId(2), 9)].into_iter());
+    let quorum = [
+        Quorum::Info(info),
+        Quorum::SetVotes { node: NodeId(2), votes: 3 },
+        Quorum::Rename { old: b"one", new: b"two" },
+        Quorum::Present { ring, ready: true, gone },
+        Quorum::Ready { ring, wait_us: 1 },
+    ];
+    quorum.iter().for_each(|message| add(&|out| control::write_quorum(out, message)));
     add(&|out| Want { ring, node: NodeId(2) }.emit(out));
     add(&|out| Ask { ring, from: 2, to: 4 }.emit(out));
     add(&|out| Commit { ring, hop: 1, members: NodeSet::first_n(2) }.emit(out, 2));

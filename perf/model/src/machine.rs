@@ -100,6 +100,8 @@ impl Machine {
                 ..tuning
             },
             limits: groups::Limits::default(),
+            quorum: None,
+            expected_votes_tracked: 0,
         };
         let node = Node::new(config, pool.clone(), 0)?;
         let name = b"model".to_vec();

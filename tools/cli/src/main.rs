@@ -8,6 +8,7 @@ mod cpg;
 mod demo;
 mod doctor;
 mod keygen;
+mod quorum;
 mod reload;
 mod status;
 
@@ -36,6 +37,8 @@ enum Command {
     Status(status::StatusArgs),
     /// Make all nodes take over what their configuration files (and key files) say now, or none.
     Reload(reload::ReloadArgs),
+    /// Votes: who is here, who is expected, and whether this part of the cluster may act.
+    Quorum(quorum::QuorumArgs),
     /// Process groups: list them, join, send and listen (for scripts).
     #[command(subcommand)]
     Cpg(cpg::Cpg),
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         Command::Demo(options) => demo::run(options, cli.json),
         Command::Status(options) => status::run(options, cli.json),
         Command::Reload(options) => reload::run(options, cli.json),
+        Command::Quorum(options) => quorum::run(options, cli.json),
         Command::Cpg(command) => cpg::run(command, cli.json),
         Command::Cmap(options) => cmap::run(options, cli.json),
         Command::Keygen(options) => keygen::run(options, cli.json),

@@ -28,6 +28,10 @@ pub(crate) fn run(steps: &mut Steps, quick: bool) {
         Ok(()) => _ = workspace.env("SYNCHROTRON_VALGRIND", "1"),
         Err(reason) => steps.skip("instruction counts", &reason),
     }
+    match host::ensure_program("corosync-vqsim", "corosync-vqsim") {
+        Ok(()) => _ = workspace.env("SYNCHROTRON_VQSIM", "1"),
+        Err(reason) => steps.skip("votes beside corosync-vqsim", &reason),
+    }
     steps.run("tests", workspace);
     steps.check("C libraries", crate::capi::trial);
     let portable = ["test", "-p", "synchrotron-link", "--no-default-features"];

@@ -107,6 +107,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &["frame", "wire", "totem", "groups", "link", "node", "schema", "ring", "session"],
     ),
     ("synchrotron-tools", &["services", "session"]),
+    ("synchrotron-vqsim", &["groups", "wire"]),
     ("xtask", &[]),
 ];
 

@@ -23,6 +23,7 @@ use crate::log::{Field, Log};
 use crate::notify::Notify;
 use crate::services::{self, Action, Caller, Next, Services};
 use crate::state::{Found, Loaded, State};
+use crate::tracked::VotesFile;
 use answers::Answers;
 use persist::Keeper;
 use reload::{Outcome, Reload, Step};
@@ -48,6 +49,7 @@ pub(crate) struct Control {
     log: Log,
     notify: Notify,
     keeper: Keeper,
+    votes: VotesFile,
     answers: Answers,
     services: Services,
     reload: Reload<Asker>,
@@ -97,6 +99,7 @@ impl Control {
             look_due: true,
             let_in: Default::default(),
             reload: Reload::new(&plan),
+            votes: VotesFile::new(&plan.config.engine.state_dir),
             answers: Answers::new(plan, warnings),
             channel,
             acceptor,
@@ -307,6 +310,15 @@ impl Control {
             match self.channel.next_for_control() {
                 Some(ToControl::Trace { wall_ns, trace }) => self.trace(wall_ns, &trace),
                 Some(ToControl::Persist { ring_seq }) => self.keeper.ask(ring_seq),
+                Some(ToControl::Quorum(groups::QuorumEvent::Track { votes })) => {
+                    self.votes.ask(votes);
+                }
+                Some(ToControl::Quorum(event)) => {
+                    self.services.quorum_event(event, &mut self.acceptor);
+                }
+                Some(ToControl::Votes { ask, reply }) => {
+                    self.services.votes_answered(ask, reply, &mut self.acceptor);
+                }
                 Some(ToControl::Snapshot { ask, snapshot }) => {
                     self.services.cmap.look(&snapshot);
                     let Some(ask) = ask else { continue };
@@ -341,15 +353,23 @@ impl Control {
                 self.channel.tell_hot(ToHot::Persisted { ring_seq });
             }
             persist::Turn::Failed { ring_seq, error } => {
-                let path = self.answers.state_dir();
-                let fields = [
-                    ("ring_seq", Field::Number(ring_seq)),
-                    ("state_dir", Field::Text(&path)),
-                    ("error", Field::Text(&error)),
-                ];
-                self.log.say(Level::Error, Code::StateFailed.text(), &fields);
+                self.not_stored("ring_seq", ring_seq, &error)
             }
         }
+        if let Err(error) = self.votes.turn() {
+            // It stays asked for and is tried again with the next turn.
+            self.not_stored("expected_votes", 0, &error);
+        }
+    }
+
+    fn not_stored(&mut self, what: &'static str, number: u64, error: &std::io::Error) {
+        let path = self.answers.state_dir();
+        let fields = [
+            (what, Field::Number(number)),
+            ("state_dir", Field::Text(&path)),
+            ("error", Field::Text(error)),
+        ];
+        self.log.say(Level::Error, Code::StateFailed.text(), &fields);
     }
 
     fn questions(&mut self) -> Result<(), Failure> {
@@ -378,12 +398,7 @@ impl Control {
                     answers::error("too many questions at a time")
                 }
                 answers::Question::Service(bytes) => {
-                    let next = self.services.ask(caller, &bytes, &mut self.acceptor);
-                    if let Next::Snapshot(ask) = next
-                        && !self.channel.tell_hot(ToHot::Snapshot { ask: Some(ask) })
-                    {
-                        self.services.no_snapshot(ask, &mut self.acceptor);
-                    }
+                    self.ask_services(caller, &bytes);
                     continue;
                 }
                 answers::Question::Version => answers::version(),
@@ -401,6 +416,23 @@ impl Control {
             self.acceptor.answer(ask, answer.as_bytes());
         }
         Ok(())
+    }
+
+    fn ask_services(&mut self, caller: Caller, bytes: &[u8]) {
+        match self.services.ask(caller, bytes, &mut self.acceptor) {
+            Next::Answered => {}
+            Next::Snapshot(ask) => {
+                if !self.channel.tell_hot(ToHot::Snapshot { ask: Some(ask) }) {
+                    self.services.no_snapshot(ask, &mut self.acceptor);
+                }
+            }
+            Next::Votes(ask, question) => {
+                if !self.channel.tell_hot(ToHot::Votes { ask, question }) {
+                    let busy = Some(Err(::services::Failure::TryAgain));
+                    self.services.votes_answered(ask, busy, &mut self.acceptor);
+                }
+            }
+        }
     }
 
     /// Writes down how the state was found and what the host lacks.

@@ -7,15 +7,18 @@
 mod driver;
 mod idle;
 mod programs;
+mod quorum;
 mod setup;
 mod snapshot;
 mod takeover;
+mod votes;
 
 use std::sync::Arc;
 
 use frame::Pool;
 use node::{Input, Node, Output};
 use schema::Config;
+use services::Reply;
 use session::{Request, Server};
 use transport::lossy::Lossy;
 use transport::{Burst, Dest, Event, Queue, Transport};
@@ -26,6 +29,7 @@ use crate::clock::{monotonic_ns, wall_ns};
 use crate::exit::Failure;
 use crate::page::CountersPage;
 use crate::recorder::Recorder;
+use crate::services::quorum::Question;
 use driver::Driver;
 use idle::{Rest, Strategy};
 use programs::{Programs, Scratch, deliver, input};
@@ -184,6 +188,9 @@ impl Hot {
                     self.send(to, lane, Burst { bytes, segment_bytes });
                 }
                 Output::Change(event) => self.change(now_ns, event),
+                Output::Event(groups::Event::Quorum(event)) => {
+                    self.channel.tell_control(ToControl::Quorum(event));
+                }
                 Output::Event(event) => deliver(&mut self.server, &mut self.scratch, event),
                 Output::Persist { ring_seq } => {
                     self.channel.tell_control(ToControl::Persist { ring_seq });
@@ -232,10 +239,36 @@ impl Hot {
                     }
                     self.handle(Input::Change(request));
                 }
+                ToHot::Votes { ask, question } => {
+                    let reply = self.votes(now_ns, &question);
+                    // What follows from it comes after it.
+                    self.channel.tell_control(ToControl::Votes { ask, reply });
+                    self.drain(now_ns);
+                }
                 ToHot::Shutdown => self.handle(Input::Shutdown),
             }
         }
         any
+    }
+
+    /// What programs ask of the quorum; `None` when the answer comes with an event.
+    fn votes(&mut self, now_ns: u64, question: &Question) -> Option<Reply> {
+        let request = match question {
+            Question::State => {
+                let quorum = self.node.groups().quorum();
+                let quorate = quorum.quorate_until_ns().is_some_and(|until| now_ns < until);
+                let counted = quorum.votes().is_some();
+                let state = services::quorum::Answer::State { quorate, counted };
+                return Some(Ok(services::Answer::Quorum(state)));
+            }
+            Question::Votes(request) => request,
+        };
+        let me = self.plan.config.me;
+        let mut programs = Programs(&mut self.server);
+        let reply = self
+            .node
+            .with_votes(now_ns, &mut programs, |votes| votes::answer(votes, now_ns, me, request));
+        reply.unwrap_or(Some(Err(services::Failure::NotSupported)))
     }
 
     /// What programs ask for and submit.

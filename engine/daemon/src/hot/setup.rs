@@ -40,6 +40,8 @@ pub(crate) struct Plan {
     pub(crate) seed: u64,
     /// Highest ring number that may have been used.
     pub(crate) ring_seq: u64,
+    /// The most votes that were ever expected, if that is kept.
+    pub(crate) expected_votes_tracked: u32,
 }
 
 /// What the control thread gets from a hot thread that is ready to run.
@@ -75,6 +77,7 @@ pub(crate) fn start(plan: Arc<Plan>, channel: Arc<Channel>) -> Result<(Hot, Star
     if !config.my_node().links.is_empty() {
         warnings.push("links beyond the first are not used: datagrams travel on link 0".to_owned());
     }
+    warnings.extend(super::quorum::warnings(config));
     pin(config.engine.cpu)?;
     raise_priority(config.engine.priority)?;
     lock_memory(config.engine.lock_memory, &mut warnings)?;
@@ -252,6 +255,8 @@ fn node_config<'p>(plan: &'p Plan, transport: &impl Transport) -> node::Config<'
             ..tuning
         },
         limits: group_limits(config),
+        quorum: super::quorum::options(config),
+        expected_votes_tracked: plan.expected_votes_tracked,
     }
 }
 

@@ -47,6 +47,7 @@ impl Hot {
                 provider: status.security.provider.map(|provider| format!("{provider:?}")),
                 sending_epoch: status.security.sending_epoch,
             },
+            quorum: super::quorum::status(&self.node, now_ns),
             groups: groups(&status.groups),
             clients: self.clients(),
             pool: self.pool_status(),

@@ -113,6 +113,7 @@ impl Hot {
             config_version: config.config_version,
             config_hash: config.shared_hash(),
             limits: group_limits(&config),
+            quorum: super::quorum::options(&config),
         };
         self.node.reconfigure(now_ns, reconfiguration).map_err(|error| said(&error))?;
         let listed = |node: &NodeId| config.nodes.iter().any(|listed| listed.id == node.0);

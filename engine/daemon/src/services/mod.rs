@@ -10,6 +10,7 @@
 mod cfg;
 mod cmap;
 mod cpg;
+pub(crate) mod quorum;
 
 use std::collections::HashMap;
 
@@ -49,6 +50,8 @@ pub(crate) enum Next {
     Answered,
     /// Have a snapshot made for this question.
     Snapshot(AskId),
+    /// Ask the hot thread about votes.
+    Votes(AskId, quorum::Question),
 }
 
 /// What a service wants done.
@@ -80,6 +83,7 @@ pub(crate) struct Services {
     /// Questions that wait for a snapshot, and whether who asks may change something.
     waiting: HashMap<AskId, (Request, bool)>,
     actions: Vec<Action>,
+    quorum: quorum::Quorum,
 }
 
 impl Services {
@@ -88,6 +92,7 @@ impl Services {
         Self {
             cfg: cfg::Cfg::new(config),
             cmap: cmap::Cmap::new(config, keys),
+            quorum: quorum::Quorum::new(config.quorum.votequorum),
             waiting: HashMap::new(),
             actions: Vec::new(),
         }
@@ -102,6 +107,14 @@ impl Services {
     /// A question, as it came.
     pub(crate) fn ask(&mut self, caller: Caller, bytes: &[u8], acceptor: &mut Acceptor) -> Next {
         let outcome = match codec::decode::<Request>(bytes) {
+            Ok(Request::Quorum(request)) => {
+                let outcome = self.quorum.ask(caller.ask, &request, acceptor);
+                return quorum_outcome(caller.ask, outcome, acceptor);
+            }
+            Ok(Request::Votequorum(request)) => {
+                let outcome = self.quorum.ask_votes(caller, &request, acceptor);
+                return quorum_outcome(caller.ask, outcome, acceptor);
+            }
             Ok(request) => match self.dispatch(caller, &request) {
                 Outcome::NeedsSnapshot if self.waiting.len() < WAITING_MAX => {
                     self.waiting.insert(caller.ask, (request, caller.trusted));
@@ -130,6 +143,21 @@ impl Services {
             Request::Cpg(request) => cpg::ask(request),
             Request::Quorum(_) | Request::Votequorum(_) => Outcome::Now(Err(Failure::NotSupported)),
         }
+    }
+
+    /// The hot thread's answer about votes, see [`quorum::Quorum`].
+    pub(crate) fn votes_answered(
+        &mut self,
+        ask: AskId,
+        reply: Option<Reply>,
+        acceptor: &mut Acceptor,
+    ) {
+        self.quorum.answered(ask, reply, acceptor);
+    }
+
+    /// The quorum or what is behind it changed.
+    pub(crate) fn quorum_event(&mut self, event: groups::QuorumEvent, acceptor: &mut Acceptor) {
+        self.quorum.event(event, acceptor);
     }
 
     /// The hot thread could not be asked for the snapshot of this question.
@@ -172,7 +200,18 @@ impl Services {
             self.waiting.retain(|ask, _| ask.connection() != connection);
             self.cmap.closed(connection);
             self.cfg.closed(connection, &mut self.actions);
+            self.quorum.closed(connection);
         }
+    }
+}
+
+fn quorum_outcome(ask: AskId, outcome: quorum::Outcome, acceptor: &mut Acceptor) -> Next {
+    match outcome {
+        quorum::Outcome::Now(reply) => {
+            answer(acceptor, ask, &reply);
+            Next::Answered
+        }
+        quorum::Outcome::Ask(question) => Next::Votes(ask, question),
     }
 }
 

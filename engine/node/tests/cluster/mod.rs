@@ -162,6 +162,8 @@ impl Cluster {
             ring_seq_stored: self.stored.get(&id).copied().unwrap_or(0),
             tuning: Tuning::default(),
             limits: groups::Limits::default(),
+            quorum: None,
+            expected_votes_tracked: 0,
         };
         let node = Node::new(config, pool.clone(), self.now_ns).expect("the configuration is good");
         let engine = Engine {

@@ -4,6 +4,7 @@
 mod causal;
 mod integrity;
 mod liveness;
+mod one_quorum;
 mod order;
 mod quorum;
 mod reasons;
@@ -49,14 +50,15 @@ pub enum Checker {
     /// One ring, synchronised, and progress within a bound after healing.
     Liveness,
     /// Configurations that hold a majority of the node list form one chain. This is the membership
-    /// part only: it says nothing about when a node of the older one learns that it is older, which takes
-    /// a quorum lease.
+    /// part only: when a node of the older one learns that it is older is the affair of the lease.
     QuorumMembership,
+    /// At no time are two parts of the cluster quorate.
+    OneQuorum,
 }
 
 impl Checker {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::AgreedOrder,
         Self::SafeDelivery,
         Self::SelfDelivery,
@@ -68,6 +70,7 @@ impl Checker {
         Self::Slots,
         Self::Liveness,
         Self::QuorumMembership,
+        Self::OneQuorum,
     ];
 
     /// A short name.
@@ -84,6 +87,7 @@ impl Checker {
             Self::Slots => "slots",
             Self::Liveness => "liveness",
             Self::QuorumMembership => "quorum-membership",
+            Self::OneQuorum => "one-quorum",
         }
     }
 }
@@ -159,6 +163,7 @@ fn run(checker: Checker, case: &Case<'_>) -> Vec<Finding> {
         Checker::Slots => slots::check(case, out),
         Checker::Liveness => liveness::check(case, out),
         Checker::QuorumMembership => quorum::check(case, out),
+        Checker::OneQuorum => one_quorum::check(case, out),
     }
     findings.list
 }

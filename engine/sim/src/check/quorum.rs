@@ -1,7 +1,7 @@
 //! The membership part of "no two quorate sides": configurations with a majority of the node list
 //! form one chain. Any two of them share a node; no such node goes back from the newer to the older, in the
 //! same life or after a restart, and no two have the same number. Until when the members of the older one
-//! may still act is the quorum lease's affair, which does not exist yet.
+//! may still act is judged by `one_quorum`.
 
 use std::collections::BTreeMap;
 

@@ -243,6 +243,10 @@ pub struct History {
     pub receipts: Option<Receipts>,
     /// Claims of the ring that all members have frames, which some member did not have.
     pub overclaims: Vec<String>,
+    /// Times at which nodes were quorate that should not both have been.
+    pub quorum_clashes: Vec<String>,
+    /// How often any node's programs were told that there is a quorum.
+    pub quorums: u64,
     /// When the network was healed and no more faults were injected.
     pub healed_ns: u64,
     /// When the bound on liveness was reached or everything was done.

@@ -58,6 +58,8 @@ pub struct Node {
     pub told: Vec<Told>,
     pub traces: Vec<(u64, Trace)>,
     pub left: bool,
+    /// Nodes it knows to be gone for good.
+    pub gone: Vec<u32>,
     pub paused_until: u64,
     pub stored: u64,
     pub pool: Pool,
@@ -179,6 +181,7 @@ impl Net {
             told: Vec::new(),
             traces: Vec::new(),
             left: false,
+            gone: Vec::new(),
             paused_until: 0,
             stored: 0,
             pool,
@@ -309,6 +312,7 @@ impl Net {
                     );
                 }
                 Output::Trace(trace) => node.traces.push((now, trace)),
+                Output::Gone { node: gone } => node.gone.push(gone.0),
                 Output::Left => node.left = true,
             }
         }

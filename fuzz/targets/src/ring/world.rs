@@ -346,6 +346,8 @@ impl Side {
             ring_seq_stored: stored,
             tuning: Tuning { window_frames: 256, ..Tuning::default() },
             limits: groups::Limits { sessions_max: 64, memberships_max: 64 },
+            quorum: None,
+            expected_votes_tracked: 0,
         };
         let node = Node::new(config, pool.clone(), now_ns).expect("the configuration is good");
         let (clients, groups) = (Queue::default(), Vec::new());

@@ -1,0 +1,514 @@
+//! The machine: its state and its decisions.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use wire::control::{CONTROL_BYTES_MIN, write_quorum};
+use wire::quorum::{NodeInfo, Quorum};
+use wire::{NodeId, RingId};
+
+use super::decide::{Extremes, has_winning_device, highest_expected, votes_needed};
+use super::device::Device;
+use super::options::{Options, Plan, Problem, TieBreaker};
+use super::table::{DEVICE, Entry, NodeFlags, NodeState, Table};
+
+/// Most messages that wait for the ring. A program that asks for more meanwhile is told to try
+/// again; what the machine itself has to say is far less.
+const OUTBOX_MAX: usize = 256;
+
+/// What programs are told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A new ring is being synchronised: its members. Comes before the [`Event::Quorum`] of that ring.
+    NodeList {
+        /// The ring.
+        ring: RingId,
+        /// Its members in ascending order.
+        members: Vec<NodeId>,
+    },
+    /// A new ring was synchronised, or the quorum was lost or won within one.
+    Quorum {
+        /// Whether there is a quorum.
+        quorate: bool,
+        /// The ring.
+        ring: RingId,
+        /// Its members in ascending order.
+        members: Vec<NodeId>,
+        /// Every node ever heard of, and the device if one is registered.
+        nodes: Vec<(NodeId, NodeState)>,
+    },
+    /// Other votes are expected now.
+    ExpectedVotes {
+        /// How many.
+        votes: u32,
+    },
+    /// With `expected_votes_tracking`: the most votes ever expected, to be stored.
+    Track {
+        /// How many.
+        votes: u32,
+    },
+    /// The answer to [`Votequorum::device_register`].
+    Registered {
+        /// Whether the device is registered; else another name is.
+        accepted: bool,
+    },
+}
+
+/// Why a request was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The number would take the quorum away, or is less than the votes there are.
+    Impossible,
+    /// There is no such node.
+    NoSuchNode,
+    /// A device of another name is registered.
+    OtherDevice,
+    /// The name is not the registered device's.
+    WrongName,
+    /// No device is registered.
+    NotRegistered,
+    /// The configuration leaves no room for a device.
+    NotAllowed,
+    /// The ring is not the one that is in force.
+    OtherRing,
+    /// Too much is under way.
+    TryAgain,
+}
+
+/// What the machine waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timer {
+    /// The window of `last_man_standing` ends.
+    LastMan,
+    /// The device must have polled.
+    DevicePoll,
+}
+
+/// Votequorum on one node. See the module's documentation.
+#[derive(Debug)]
+pub struct Votequorum {
+    pub(super) me: NodeId,
+    /// As given at the start: what cannot change while the engine runs is read from here.
+    pub(super) start: Options,
+    pub(super) two_node: bool,
+    pub(super) wait_for_all: bool,
+    /// All nodes have not been here at once yet.
+    pub(super) waiting: bool,
+    pub(super) tie_breaker: TieBreaker,
+    pub(super) last_man_standing: bool,
+    pub(super) last_man_ns: Option<u64>,
+    /// The votes configured: `allow_downscale` never goes below them.
+    pub(super) expected_floor: u32,
+    /// The most votes ever expected.
+    pub(super) tracked: u32,
+    pub(super) extremes: Extremes,
+    /// Members of the last ring that came into force with a quorum, and of every ring since that may
+    /// have come into force elsewhere; empty when this node had no quorum in the last one.
+    pub(super) wholes: Vec<Vec<NodeId>>,
+    pub(super) device: Device,
+    pub(super) table: Table,
+    pub(super) needed: u32,
+    pub(super) quorate: bool,
+    pub(super) ring: RingId,
+    pub(super) members: Vec<NodeId>,
+    pub(super) previous: Vec<NodeId>,
+    pub(super) in_sync: bool,
+    outbox: VecDeque<Box<[u8]>>,
+    events: VecDeque<Event>,
+}
+
+impl Votequorum {
+    /// A node that has not heard of any other. `tracked` is what the last [`Event::Track`] said, zero
+    /// if there was none. Also returns the problems of the options that are not fatal.
+    ///
+    /// # Errors
+    /// When the options exclude each other, see [`Problem`].
+    pub fn new(
+        options: Options,
+        me: NodeId,
+        tracked: u32,
+    ) -> Result<(Self, Vec<Problem>), Problem> {
+        let plan = Plan::new(&options, me, false);
+        if let Some(problem) = plan.fatal() {
+            return Err(problem);
+        }
+        let mut machine = Self {
+            me,
+            two_node: false,
+            wait_for_all: false,
+            waiting: false,
+            tie_breaker: TieBreaker::Off,
+            last_man_standing: options.last_man_standing,
+            last_man_ns: None,
+            expected_floor: 0,
+            tracked,
+            extremes: Extremes::default(),
+            wholes: Vec::new(),
+            device: Device::new(options.device.as_ref()),
+            table: Table::default(),
+            needed: 0,
+            quorate: false,
+            ring: RingId { seq: 0, rep: me },
+            members: Vec::new(),
+            previous: Vec::new(),
+            in_sync: false,
+            outbox: VecDeque::new(),
+            events: VecDeque::new(),
+            start: options,
+        };
+        let entry = Entry {
+            state: NodeState::Member,
+            votes: plan.votes,
+            expected_votes: plan.expected_votes,
+            flags: NodeFlags::FIRST,
+        };
+        machine.table.insert(me, entry);
+        let problems = machine.adopt(plan);
+        if machine.tracks() {
+            machine.event(Event::Track { votes: machine.tracked });
+        }
+        machine.set_waiting(machine.wait_for_all);
+        machine.recalculate(false, false);
+        machine.send_info(me);
+        Ok((machine, problems))
+    }
+
+    /// Takes over a changed configuration, as far as it may change at run time: the node list,
+    /// expected votes, `two_node` (and `wait_for_all` where it follows), the device. Returns the problems.
+    pub fn reconfigure(&mut self, options: &Options) -> Vec<Problem> {
+        let fixed = &self.start;
+        let options = Options {
+            wait_for_all: fixed.wait_for_all,
+            last_man_standing: fixed.last_man_standing,
+            last_man_standing_window_ms: fixed.last_man_standing_window_ms,
+            auto_tie_breaker: fixed.auto_tie_breaker.clone(),
+            allow_downscale: fixed.allow_downscale,
+            expected_votes_tracking: fixed.expected_votes_tracking,
+            ..options.clone()
+        };
+        let us = *self.us();
+        let registered = us.flags.contains(NodeFlags::DEVICE_REGISTERED);
+        let plan = Plan::new(&options, self.me, registered);
+        self.device.configure(options.device.as_ref());
+        let problems = self.adopt(plan);
+        if !self.wait_for_all && fixed_follows(&self.start) {
+            self.set_waiting(false);
+        }
+        self.send_info(self.me);
+        self.send_info(DEVICE);
+        let now = *self.us();
+        if now.votes != us.votes {
+            self.send(&Quorum::SetVotes { node: self.me, votes: now.votes });
+        }
+        if now.expected_votes != us.expected_votes {
+            self.send(&Quorum::SetExpected { votes: now.expected_votes });
+        }
+        problems
+    }
+
+    fn adopt(&mut self, plan: Plan) -> Vec<Problem> {
+        if plan.problems.contains(&Problem::NothingExpected) {
+            // What was in force stays in force.
+            return plan.problems;
+        }
+        self.two_node = plan.two_node;
+        self.wait_for_all = plan.wait_for_all;
+        self.tie_breaker = plan.auto_tie_breaker;
+        self.device.may_operate = plan.device_may_operate;
+        if let Some(votes) = plan.device_votes {
+            self.device.votes = votes;
+        }
+        let tracked = if self.tracks() { self.tracked } else { 0 };
+        let us = self.us_mut();
+        us.votes = plan.votes;
+        us.expected_votes = if tracked > 0 { tracked } else { plan.expected_votes };
+        self.expected_floor = us.expected_votes;
+        plan.problems
+    }
+
+    /// Nobody is to wait for all nodes any longer, on any node.
+    ///
+    /// # Errors
+    /// [`Refusal::TryAgain`] when too many messages wait for the ring.
+    pub fn cancel_wait_for_all(&mut self) -> Result<(), Refusal> {
+        self.request(&Quorum::CancelWaitForAll)
+    }
+
+    /// Sets the votes that all nodes expect.
+    ///
+    /// # Errors
+    /// [`Refusal::Impossible`] when fewer than there are, or so many that the quorum would be lost.
+    pub fn set_expected(&mut self, votes: u32) -> Result<(), Refusal> {
+        let (needed, total) = self.calculate(true, votes);
+        if votes < total || self.quorate && needed > total {
+            return Err(Refusal::Impossible);
+        }
+        self.request(&Quorum::SetExpected { votes })
+    }
+
+    /// Sets the votes of a node (or of the device).
+    ///
+    /// # Errors
+    /// [`Refusal::NoSuchNode`], or [`Refusal::Impossible`] when no quorum could follow.
+    pub fn set_votes(&mut self, node: NodeId, votes: u32) -> Result<(), Refusal> {
+        let before = self.votes_mut(node).map(|place| core::mem::replace(place, votes));
+        let before = before.ok_or(Refusal::NoSuchNode)?;
+        let (needed, total) = self.calculate(true, 0);
+        if let Some(place) = self.votes_mut(node) {
+            *place = before;
+        }
+        if needed < total / 2 || needed > total {
+            return Err(Refusal::Impossible);
+        }
+        self.request(&Quorum::SetVotes { node, votes })
+    }
+
+    pub(super) fn votes_mut(&mut self, node: NodeId) -> Option<&mut u32> {
+        if node == DEVICE {
+            return Some(&mut self.device.votes);
+        }
+        self.table.get_mut(node).map(|entry| &mut entry.votes)
+    }
+
+    /// This node is about to leave in order: with `allow_downscale` the others expect less then.
+    pub fn leave(&mut self) {
+        if self.start.allow_downscale {
+            self.us_mut().flags |= NodeFlags::LEAVING;
+            self.send_info(self.me);
+        }
+    }
+
+    /// Whether this node has a quorum: its last decision, which may be newer than the last
+    /// [`Event::Quorum`] while a ring is synchronised.
+    pub fn is_quorate(&self) -> bool {
+        self.quorate
+    }
+
+    /// The next message to send to all nodes, this one included: the body of a control run.
+    pub fn poll_message(&mut self) -> Option<Box<[u8]>> {
+        self.outbox.pop_front()
+    }
+
+    /// The next message, which stays.
+    pub fn peek_message(&self) -> Option<&[u8]> {
+        self.outbox.front().map(|message| &**message)
+    }
+
+    /// The next thing to tell programs.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When [`Votequorum::timeout`] is to be called, and why.
+    pub fn next_timeout(&self) -> Option<(u64, Timer)> {
+        let last_man = self.last_man_ns.map(|at| (at, Timer::LastMan));
+        let poll = self.device.poll_ns.map(|at| (at, Timer::DevicePoll));
+        [last_man, poll].into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+
+    /// Does what is due.
+    pub fn timeout(&mut self, now_ns: u64) {
+        if self.last_man_ns.is_some_and(|at| at <= now_ns) {
+            self.last_man_ns = None;
+            if self.quorate {
+                self.recalculate(true, true);
+            }
+        }
+        if self.device.poll_ns.is_some_and(|at| at <= now_ns) {
+            self.device_is_lost();
+        }
+    }
+
+    /// This node in the table. It is there from the start and is never taken out.
+    pub(super) fn us(&self) -> &Entry {
+        self.table.get(self.me).unwrap_or(&NOBODY)
+    }
+
+    pub(super) fn us_mut(&mut self) -> &mut Entry {
+        if self.table.get(self.me).is_none() {
+            self.table.insert(self.me, NOBODY);
+        }
+        match self.table.get_mut(self.me) {
+            Some(entry) => entry,
+            None => unreachable!("inserted just now"),
+        }
+    }
+
+    pub(super) fn event(&mut self, event: Event) {
+        self.events.push_back(event);
+    }
+
+    /// Queues a message of the machine's own.
+    pub(super) fn send(&mut self, message: &Quorum<'_>) {
+        let mut buf = [0; CONTROL_BYTES_MIN];
+        if let Some(end) = write_quorum(&mut buf, message) {
+            self.outbox.push_back(buf[..end].into());
+        }
+    }
+
+    /// Queues a message that a program asked for.
+    pub(super) fn request(&mut self, message: &Quorum<'_>) -> Result<(), Refusal> {
+        if self.outbox.len() >= OUTBOX_MAX {
+            return Err(Refusal::TryAgain);
+        }
+        self.send(message);
+        Ok(())
+    }
+
+    /// Tells the others what this node or its device counts for now.
+    pub(super) fn send_info(&mut self, node: NodeId) {
+        let entry =
+            if node == DEVICE { Entry { votes: self.device.votes, ..NOBODY } } else { *self.us() };
+        let Entry { votes, expected_votes, flags, .. } = entry;
+        let info = NodeInfo { node, votes, expected_votes, flags: flags.bits() };
+        self.send(&Quorum::Info(info));
+    }
+
+    pub(super) fn tracks(&self) -> bool {
+        self.start.expected_votes_tracking || self.start.allow_downscale
+    }
+
+    pub(super) fn set_waiting(&mut self, waiting: bool) {
+        self.waiting = waiting;
+        self.us_mut().flags.set(NodeFlags::WAITS_FOR_ALL, waiting);
+    }
+
+    /// Votes needed and votes there are. `expected` overrides what the nodes expect, if not zero.
+    pub(super) fn calculate(&self, may_decrease: bool, expected: u32) -> (u32, u32) {
+        let mut total = self.table.votes();
+        let mut nodes = self.table.members().count();
+        if self.us().flags.contains(NodeFlags::DEVICE_VOTES) {
+            total = total.saturating_add(self.device.votes);
+            nodes += 1;
+        }
+        let expected = if expected > 0 { expected } else { highest_expected(&self.table) };
+        let mut needed = votes_needed(expected, total);
+        if !may_decrease {
+            needed = needed.max(self.needed);
+        }
+        // Each of two nodes goes on alone; fencing decides which of them survives.
+        if self.two_node && nodes <= 2 {
+            needed = 1;
+        }
+        (needed, total)
+    }
+
+    /// Decides anew. `by_members`: from now on only those who are here are expected.
+    pub(super) fn recalculate(&mut self, may_decrease: bool, by_members: bool) {
+        let mut total = self.table.votes();
+        let mut members = self.table.members().count() as u32;
+        if self.device.votes > 0 {
+            total = total.saturating_add(self.device.votes);
+            members += 1;
+        }
+        if !by_members {
+            members = 0;
+        }
+        if total > self.us().expected_votes {
+            self.us_mut().expected_votes = total;
+            self.event(Event::ExpectedVotes { votes: total });
+        }
+        let expected = self.us().expected_votes;
+        if self.tracks() && expected > self.tracked {
+            self.tracked = expected;
+            self.event(Event::Track { votes: expected });
+        }
+        let floor = self.start.allow_downscale && may_decrease && members > 0;
+        let expected = if floor { members.max(self.expected_floor) } else { members };
+        let (needed, total) = self.calculate(may_decrease, expected);
+        self.needed = needed;
+        self.expect(members);
+        self.decide(total);
+    }
+
+    /// All members expect this many votes, if not zero.
+    pub(super) fn expect(&mut self, votes: u32) {
+        if votes > 0 {
+            self.table.members_mut().for_each(|entry| entry.expected_votes = votes);
+        }
+    }
+
+    fn decide(&mut self, total: u32) {
+        let expected = self.us().expected_votes;
+        if self.wait_for_all && self.waiting {
+            if total != expected {
+                return;
+            }
+            self.set_waiting(false);
+        }
+        let mut quorate = self.needed <= total;
+        if quorate {
+            self.extremes = Extremes::of(&self.table, self.me);
+        }
+        // Half of the votes are here, with who breaks ties, and the others cannot have more than half.
+        let lost = self.previous.len() as i64 - self.members.len() as i64;
+        let holds = |entry: &Entry| entry.flags.contains(NodeFlags::BREAKS_TIE);
+        let tie = total == expected / 2 && lost < i64::from(self.needed);
+        if tie && self.table.members().any(|(_, entry)| holds(entry)) {
+            quorate = true;
+        }
+        if !quorate && self.device.master_wins && has_winning_device(&self.table) {
+            quorate = true;
+        }
+        let changed = self.quorate != quorate;
+        self.quorate = quorate;
+        if !quorate && changed {
+            self.expect_all();
+        }
+        if changed && !self.in_sync {
+            self.note_whole();
+        }
+        self.us_mut().flags.set(NodeFlags::QUORATE, quorate);
+        if self.wait_for_all {
+            self.set_waiting(!quorate);
+        }
+        if changed && !self.in_sync {
+            self.tell_quorum();
+        }
+    }
+
+    /// Who lost its quorum does not expect fewer votes any more only because it was one of the last men
+    /// standing: those who still are may go on without it.
+    pub(super) fn expect_all(&mut self) {
+        if self.last_man_standing {
+            let floor = self.expected_floor;
+            let us = self.us_mut();
+            us.expected_votes = us.expected_votes.max(floor);
+        }
+    }
+
+    /// The ring in force is what the next split is a split of, if it has a quorum.
+    pub(super) fn note_whole(&mut self) {
+        self.wholes.clear();
+        if self.quorate {
+            self.wholes.push(self.members.clone());
+        }
+    }
+
+    pub(super) fn tell_quorum(&mut self) {
+        let event = Event::Quorum {
+            quorate: self.quorate,
+            ring: self.ring,
+            members: self.members.clone(),
+            nodes: self.states(),
+        };
+        self.event(event);
+    }
+
+    /// Every node ever heard of with its state, and the device if one is registered.
+    pub fn states(&self) -> Vec<(NodeId, NodeState)> {
+        let device = self.us().flags.contains(NodeFlags::DEVICE_REGISTERED);
+        let device = device.then_some((DEVICE, NodeState::Member));
+        self.table.iter().map(|(node, entry)| (node, entry.state)).chain(device).collect()
+    }
+}
+
+/// What a node that says nothing of itself counts for.
+pub(super) const NOBODY: Entry =
+    Entry { state: NodeState::Member, votes: 0, expected_votes: 0, flags: NodeFlags::empty() };
+
+/// Whether `wait_for_all` was not given and so follows `two_node`.
+fn fixed_follows(start: &Options) -> bool {
+    start.wait_for_all.is_none()
+}
