@@ -54,7 +54,8 @@ const RDMA_FAULTS: [&str; 7] = [
     "device removed",
 ];
 
-/// How many of these are made when none are named: those after which soft RoCE is known to recover.
+/// How many of these are made when none are named: those after which a ring over
+/// soft RoCE was seen to recover. After "port down" it was not, and "device removed" has not been tried.
 const RDMA_FAULTS_USUAL: usize = 5;
 
 /// Every fault that can be made in a place.

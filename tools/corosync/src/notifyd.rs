@@ -1,8 +1,7 @@
 //! `corosync-notifyd`: says when nodes, quorum, programs and links come and go.
 //!
 //! Lines go to standard output (`-o`) or standard error (`-l`, which a service manager passes on to its journal).
-//! There are no D-Bus signals and no SNMP traps: the kept D-Bus crates bring an asynchronous runtime or a C library
-//! with them, and there is no kept crate that sends traps.
+//! There are no D-Bus signals and no SNMP traps; asking for them is refused.
 
 use std::ffi::OsString;
 

@@ -69,7 +69,7 @@ impl Lab for RdmaLab {
             Node { transport: Some(transport), pool }
         };
         let mut nodes: Vec<_> = pools.iter().enumerate().map(node).collect();
-        // Kernels refuse groups of RoCE v2 over IPv6; then what goes to all is sent to each.
+        // No group of RoCE v2 over IPv6 could be joined in the lab; then what goes to all is sent to each.
         connect(&mut nodes, self.multicast && self.v4);
         nodes
     }

@@ -356,7 +356,7 @@ impl Votequorum {
         Ok(())
     }
 
-    /// Tells the others what this node or its device counts for now.
+    /// Tells the others what this node or its device counts for.
     pub(super) fn send_info(&mut self, node: NodeId) {
         let entry =
             if node == DEVICE { Entry { votes: self.device.votes, ..NOBODY } } else { *self.us() };
