@@ -1,6 +1,5 @@
 //! `synchrotron cmap`: the configuration map and the statistics of a node.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -9,7 +8,7 @@ use serde_json::{Value as Json, json};
 use services::cmap::{Answer, Change, Events, Map, Notice, Request, Value};
 use services::{Answer as Any, Client, Failure};
 
-use crate::status::DEFAULT_SOCKET;
+use crate::engine::Engine;
 
 /// How long the engine may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -17,9 +16,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// Options of `cmap`.
 #[derive(Args)]
 pub(crate) struct CmapArgs {
-    /// The engine's client socket.
-    #[arg(long, global = true, default_value = DEFAULT_SOCKET, env = "SYNCHROTRON_SOCKET")]
-    socket: PathBuf,
+    #[command(flatten)]
+    engine: Engine,
     /// The statistics instead of the configuration.
     #[arg(long, global = true)]
     stats: bool,
@@ -84,9 +82,7 @@ enum Kind {
 
 /// Does what is asked for.
 pub(crate) fn run(options: &CmapArgs, as_json: bool) -> anyhow::Result<()> {
-    let socket = options.socket.display();
-    let mut client = Client::connect(&options.socket, TIMEOUT)
-        .with_context(|| format!("no connection to the engine at {socket}"))?;
+    let mut client = Client::connect(&options.engine.socket, TIMEOUT)?;
     let map = if options.stats { Map::Stats } else { Map::Config };
     match &options.command {
         Cmap::Get { key } => {

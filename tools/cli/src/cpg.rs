@@ -1,7 +1,6 @@
 //! `synchrotron cpg`: process groups from a shell.
 
 use std::io::{BufRead, IsTerminal, Write};
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -9,7 +8,7 @@ use clap::{Args, Subcommand};
 use client::{Client, Event, Group, Member, Options, View};
 use serde_json::{Value, json};
 
-use crate::status::DEFAULT_SOCKET;
+use crate::engine::Engine;
 
 /// Subcommands of `cpg`.
 #[derive(Subcommand)]
@@ -22,14 +21,6 @@ pub(crate) enum Cpg {
     Send(Send),
     /// Join a group and print its messages, a line each.
     Listen(Membership),
-}
-
-/// Which engine.
-#[derive(Args)]
-pub(crate) struct Engine {
-    /// The engine's client socket.
-    #[arg(long, default_value = DEFAULT_SOCKET, env = "SYNCHROTRON_SOCKET")]
-    socket: PathBuf,
 }
 
 /// Options of `join` and `listen`.
@@ -76,14 +67,11 @@ pub(crate) fn run(command: &Cpg, json: bool) -> anyhow::Result<()> {
 }
 
 fn connect(engine: &Engine) -> anyhow::Result<Client> {
-    Client::connect(&engine.socket, Options::default())
-        .with_context(|| format!("cannot connect to the engine at {}", engine.socket.display()))
+    Ok(Client::connect(&engine.socket, Options::default())?)
 }
 
 fn list(engine: &Engine, json: bool) -> anyhow::Result<()> {
-    let text = client::status(&engine.socket)
-        .with_context(|| format!("no answer from the engine at {}", engine.socket.display()))?;
-    let status: Value = serde_json::from_str(&text).context("the engine's answer is not JSON")?;
+    let status = engine.status()?;
     let groups = status.pointer("/groups/list").cloned().unwrap_or_else(|| json!([]));
     if json {
         println!("{groups}");

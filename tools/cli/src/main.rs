@@ -7,16 +7,20 @@ mod convert;
 mod cpg;
 mod demo;
 mod doctor;
+mod engine;
 mod keygen;
 mod quorum;
 mod reload;
 mod status;
+mod top;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use schema::Source;
+
+use crate::engine::Engine;
 
 /// Group messaging in total order, in microseconds.
 #[derive(Parser)]
@@ -34,11 +38,13 @@ enum Command {
     /// Start a cluster of real engines here, load it, kill one engine and bring it back.
     Demo(demo::Demo),
     /// What an engine says about itself: ring, members, groups, clients, counters.
-    Status(status::StatusArgs),
+    Status(Engine),
+    /// What an engine does, as it does it: rates, other nodes, local programs.
+    Top(top::Top),
     /// Make all nodes take over what their configuration files (and key files) say now, or none.
-    Reload(reload::ReloadArgs),
+    Reload(Engine),
     /// Votes: who is here, who is expected, and whether this part of the cluster may act.
-    Quorum(quorum::QuorumArgs),
+    Quorum(Engine),
     /// Process groups: list them, join, send and listen (for scripts).
     #[command(subcommand)]
     Cpg(cpg::Cpg),
@@ -68,9 +74,10 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match &cli.command {
         Command::Demo(options) => demo::run(options, cli.json),
-        Command::Status(options) => status::run(options, cli.json),
-        Command::Reload(options) => reload::run(options, cli.json),
-        Command::Quorum(options) => quorum::run(options, cli.json),
+        Command::Status(engine) => status::run(engine, cli.json),
+        Command::Top(options) => top::run(options, cli.json),
+        Command::Reload(engine) => reload::run(engine, cli.json),
+        Command::Quorum(engine) => quorum::run(engine, cli.json),
         Command::Cpg(command) => cpg::run(command, cli.json),
         Command::Cmap(options) => cmap::run(options, cli.json),
         Command::Keygen(options) => keygen::run(options, cli.json),
@@ -83,8 +90,16 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("synchrotron: {error:#}");
+            eprintln!("synchrotron: {}", told(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// An error with its causes, but for those that the text before them names already.
+fn told(error: &anyhow::Error) -> String {
+    error.chain().skip(1).fold(error.to_string(), |text, cause| {
+        let cause = cause.to_string();
+        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
+    })
 }

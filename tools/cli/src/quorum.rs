@@ -1,26 +1,13 @@
 //! `synchrotron quorum`: votes, and whether this part of the cluster may act.
 
-use std::path::PathBuf;
-
 use anyhow::Context;
-use clap::Args;
 use serde_json::Value;
 
-use crate::status::DEFAULT_SOCKET;
-
-/// Options of `quorum`.
-#[derive(Args)]
-pub(crate) struct QuorumArgs {
-    /// The engine's client socket.
-    #[arg(long, default_value = DEFAULT_SOCKET, env = "SYNCHROTRON_SOCKET")]
-    socket: PathBuf,
-}
+use crate::engine::Engine;
 
 /// Asks the engine and prints what it says of votes.
-pub(crate) fn run(options: &QuorumArgs, json: bool) -> anyhow::Result<()> {
-    let text = client::status(&options.socket)
-        .with_context(|| format!("no status from the engine at {}", options.socket.display()))?;
-    let status: Value = serde_json::from_str(&text).context("the engine's answer is not JSON")?;
+pub(crate) fn run(engine: &Engine, json: bool) -> anyhow::Result<()> {
+    let status = engine.status()?;
     let quorum = status.get("quorum").context("the engine says nothing of a quorum")?;
     if json {
         println!("{quorum}");

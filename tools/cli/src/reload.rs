@@ -1,25 +1,14 @@
 //! `synchrotron reload`: all nodes take over what their configuration files say now, or none does.
 
-use std::path::PathBuf;
-
 use anyhow::{Context, bail};
-use clap::Args;
 use serde_json::Value;
 
-use crate::status::DEFAULT_SOCKET;
-
-/// Options of `reload`.
-#[derive(Args)]
-pub(crate) struct ReloadArgs {
-    /// The client socket of an engine of the cluster.
-    #[arg(long, default_value = DEFAULT_SOCKET, env = "SYNCHROTRON_SOCKET")]
-    socket: PathBuf,
-}
+use crate::engine::Engine;
 
 /// Asks the engine and says what came of it. Fails when nothing was changed.
-pub(crate) fn run(options: &ReloadArgs, json: bool) -> anyhow::Result<()> {
-    let socket = options.socket.display();
-    let text = client::reload(&options.socket)
+pub(crate) fn run(engine: &Engine, json: bool) -> anyhow::Result<()> {
+    let socket = engine.socket.display();
+    let text = client::reload(&engine.socket)
         .with_context(|| format!("no answer from the engine at {socket}"))?;
     let answer: Value = serde_json::from_str(&text).context("the engine's answer is not JSON")?;
     if json {

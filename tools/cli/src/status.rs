@@ -1,32 +1,16 @@
 //! `synchrotron status`: what an engine says about itself.
 
-use std::path::PathBuf;
-
-use anyhow::Context;
-use clap::Args;
 use serde_json::Value;
 
-/// Where an engine listens when nothing else is said.
-pub(crate) const DEFAULT_SOCKET: &str = "/run/synchrotron/socket";
-
-/// Options of `status`.
-#[derive(Args)]
-pub(crate) struct StatusArgs {
-    /// The engine's client socket.
-    #[arg(long, default_value = DEFAULT_SOCKET, env = "SYNCHROTRON_SOCKET")]
-    socket: PathBuf,
-}
+use crate::engine::Engine;
 
 /// Asks the engine and prints its answer.
-pub(crate) fn run(options: &StatusArgs, json: bool) -> anyhow::Result<()> {
-    let text = client::status(&options.socket)
-        .with_context(|| format!("no status from the engine at {}", options.socket.display()))?;
-    if json {
-        println!("{text}");
-        return Ok(());
+pub(crate) fn run(engine: &Engine, json: bool) -> anyhow::Result<()> {
+    let status = engine.status()?;
+    match json {
+        true => println!("{status}"),
+        false => print_tree(&status, 0),
     }
-    let status: Value = serde_json::from_str(&text).context("the engine's answer is not JSON")?;
-    print_tree(&status, 0);
     Ok(())
 }
 

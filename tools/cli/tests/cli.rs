@@ -88,6 +88,24 @@ fn status_tells_people_and_programs_the_same() {
     assert!(human.contains(&format!("pid: {}", answer["pid"])), "{human}");
 }
 
+#[test]
+fn top_prints_an_interval_a_line_where_there_is_no_terminal() {
+    let _machine = common::machine();
+    let cluster = cluster(2, 33_080);
+    let socket = cluster.socket(0);
+    let said = run(&[&"--json", &"top", &"-n", &"2", &"-d", &"0.1", &"--socket", &socket]).good();
+    assert_eq!(said.lines().count(), 2, "{said}");
+    for line in said.lines().map(json) {
+        assert_eq!(line["ring"]["members"], serde_json::json!([1, 2]));
+        assert_eq!(line["peers"][0]["member"], true, "{line}");
+        assert!(line["rates"]["messages_delivered"].is_number(), "{line}");
+    }
+    let said = run(&[&"top", &"-n", &"1", &"-d", &"0.1", &"--socket", &socket]).good();
+    assert!(said.starts_with("operational members=2 quorate=true"), "{said}");
+    let said = run(&[&"top", &"-d", &"0", &"--socket", &socket]).bad(1);
+    assert!(said.contains("0.1 to 60"), "{said}");
+}
+
 /// Starts `cpg listen` and waits until it is a member.
 fn listen(cluster: &Cluster, node: usize, group: &str, more: &[&str]) -> Running {
     let socket = cluster.socket(node);
@@ -206,6 +224,8 @@ fn errors_say_what_is_wrong_and_where() {
         let status = run(&[&"status", &"--socket", socket]).bad(1);
         let list = run(&[&"cpg", &"ls", &"--socket", socket]).bad(1);
         assert!(status.contains(socket.to_str().unwrap()), "{status}");
+        assert!(status.contains("is synchrotrond running"), "{status}");
+        assert_eq!(status.matches("(os error").count(), 1, "said twice: {status}");
         assert!(list.contains(socket.to_str().unwrap()), "{list}");
     }
     let said = run_with_input(&[&"cpg", &"send", &"chat", &"--socket", &none], "hello\n").bad(1);

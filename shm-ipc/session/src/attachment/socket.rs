@@ -25,7 +25,7 @@ const BACKLOG_PAUSE: Duration = Duration::from_millis(2);
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// Nobody listens, or the socket may not be used.
-    #[error("cannot connect to the engine at {path}: {source}")]
+    #[error("cannot connect to the engine at {path}: {source}{}", way_out(source.kind()))]
     Unreachable {
         /// Where.
         path: PathBuf,
@@ -71,6 +71,19 @@ pub enum ConnectError {
         /// What is wrong with it.
         source: ShmError,
     },
+}
+
+/// What may help who cannot connect.
+fn way_out(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            "; is synchrotrond running, and is this path its ipc.socket?"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "; this user may not enter the socket's directory or use it"
+        }
+        _ => "",
+    }
 }
 
 /// Why a question has no answer.
