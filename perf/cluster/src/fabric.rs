@@ -23,17 +23,20 @@ pub(crate) fn port_down(node: usize) -> anyhow::Result<()> {
     run(&format!("/usr/bin/ip link set v{node} down"))
 }
 
-/// Sets it up again, with the routes that went with it.
+/// Sets it up again. The kernel brings back its own routes of the port in the same step; those in the lab's
+/// tables are ours, and are there before the first packet can come: until then the cable is out.
 ///
 /// # Errors
 /// As [`port_down`].
 pub(crate) fn port_up(node: usize) -> anyhow::Result<()> {
     let (table, address) = (100 + node, address(node));
+    run(&format!("/usr/bin/ip -n switch link set p{node} down"))?;
     run(&format!("/usr/bin/ip link set v{node} up"))?;
     run(&format!(
         "/usr/bin/ip route replace 10.77.0.0/24 dev v{node} src {address} table {table}"
     ))?;
-    run(&format!("/usr/bin/ip route replace 224.0.0.0/4 dev v{node} table {table}"))
+    run(&format!("/usr/bin/ip route replace 224.0.0.0/4 dev v{node} table {table}"))?;
+    run(&format!("/usr/bin/ip -n switch link set p{node} up"))
 }
 
 /// Deletes a node's device. This returns when its engine has let go of it.

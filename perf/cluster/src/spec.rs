@@ -1,5 +1,6 @@
 //! What a cluster is made of, and the cluster itself.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -127,6 +128,13 @@ impl Cluster {
     /// Directory of a node: configuration, state, log, socket.
     pub fn node_dir(&self, node: usize) -> PathBuf {
         self.dir.path().join(format!("n{}", node + 1))
+    }
+
+    /// What the engine of a node counts, by name; empty before its first start.
+    pub fn counters(&self, node: usize) -> BTreeMap<String, u64> {
+        let bytes = std::fs::read(self.node_dir(node).join("state/counters")).unwrap_or_default();
+        let page = daemon::page::parse(&bytes);
+        page.map(|page| page.values.into_iter().collect()).unwrap_or_default()
     }
 
     /// The cluster's directory.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use rustix::process::Signal;
 
 use crate::{Place, Rate, Rig, Spec, Verdict, fabric};
@@ -18,7 +18,7 @@ pub struct Plan {
     pub message_bytes: usize,
     /// Decides who is hit when.
     pub seed: u64,
-    /// Names of the faults to make (see [`faults`]); empty: the usual ones.
+    /// Names of the faults to make (see [`faults`]); empty: all.
     pub faults: Vec<String>,
 }
 
@@ -31,12 +31,23 @@ pub struct Report {
     pub deliveries: u64,
     /// Seconds under load.
     pub seconds: f64,
-    /// Faults made, by name.
-    pub faults: Vec<&'static str>,
+    /// Faults made.
+    pub faults: Vec<Fault>,
     /// Longest time from healing to one whole view, in milliseconds.
     pub heal_ms_max: u64,
     /// The comparison.
     pub verdict: Verdict,
+}
+
+/// A fault that was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// What.
+    pub name: &'static str,
+    /// To whom, counted from zero; some are everybody's.
+    pub victim: usize,
+    /// From healing to one whole view, in milliseconds.
+    pub heal_ms: u64,
 }
 
 /// The faults, in the order in which they are made; the seed chooses victims and pauses.
@@ -54,10 +65,6 @@ const RDMA_FAULTS: [&str; 7] = [
     "device removed",
 ];
 
-/// How many of these are made when none are named: those after which a ring over
-/// soft RoCE was seen to recover. After "port down" it was not, and "device removed" has not been tried.
-const RDMA_FAULTS_USUAL: usize = 5;
-
 /// Every fault that can be made in a place.
 pub fn faults(place: Place) -> &'static [&'static str] {
     if place == Place::Rdma { &RDMA_FAULTS } else { &FAULTS }
@@ -70,8 +77,7 @@ fn chosen(plan: &Plan) -> Vec<&'static str> {
         let named = |fault: &&str| plan.faults.iter().any(|name| name == fault);
         return all.iter().copied().filter(named).collect();
     }
-    let usual = if plan.spec.place == Place::Rdma { RDMA_FAULTS_USUAL } else { all.len() };
-    all[..usual].to_vec()
+    all.to_vec()
 }
 
 /// Longest wait for one whole ring after healing.
@@ -104,10 +110,12 @@ pub fn run(plan: &Plan, mut progress: impl FnMut(u64, &str)) -> anyhow::Result<R
         let other = (victim + 1) % plan.spec.nodes;
         hit(&mut rig, fault, victim, other, &mut random)?;
         let healed = Instant::now();
-        rig.wait_whole(HEAL_TIMEOUT)?;
-        heal_ms_max = heal_ms_max.max(healed.elapsed().as_millis() as u64);
+        rig.wait_whole(HEAL_TIMEOUT)
+            .with_context(|| format!("after {faults:?}, {fault:?} of node {}", victim + 1))?;
+        let heal_ms = healed.elapsed().as_millis() as u64;
+        heal_ms_max = heal_ms_max.max(heal_ms);
         rig.set_rate(Rate::Flood);
-        faults.push(fault);
+        faults.push(Fault { name: fault, victim, heal_ms });
     }
     let seconds = start.elapsed().as_secs_f64();
     rig.settle(HEAL_TIMEOUT)?;

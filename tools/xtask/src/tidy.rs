@@ -91,7 +91,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "schema",
         ],
     ),
-    ("synchrotron-cluster", &["client"]),
+    ("synchrotron-cluster", &["client", "daemon"]),
     ("synchrotron-bench", &["client", "cluster", "daemon", "libcpg", "model", "ring"]),
     (
         "synchrotron-model",

@@ -23,6 +23,9 @@ const RETRY_NS_MAX: u64 = 500_000_000;
 /// When an attempt that has come to no end is given up: longer than resolving address and route may take.
 const ATTEMPT_NS: u64 = 6_000_000_000;
 
+/// Pause between two knocks at a peer to whom there is no way.
+const KNOCK_NS: u64 = 100_000_000;
+
 /// Pause before a group is joined again after the port was away, and after the kernel refused to join.
 const REJOIN_NS: u64 = 200_000_000;
 const REFUSED_NS: u64 = 10_000_000_000;
@@ -93,16 +96,26 @@ pub(crate) struct Peer {
     pub(crate) datagrams: Option<(AddressHandle, u32)>,
     /// The last thing heard is that nobody is there.
     pub(crate) gone: bool,
-    /// Our knocking, under way.
-    knock: Option<(Id, u64)>,
-    /// We have not knocked since we started.
-    silent: bool,
+    /// No way to it was found since our port was down.
+    pub(crate) unrouted: bool,
+    pub(crate) knock: Knock,
+}
+
+/// Our asking a lower node to connect to us.
+pub(crate) enum Knock {
+    /// To be made at this time.
+    Due { at_ns: u64 },
+    /// Under way since.
+    Made { id: Id, since_ns: u64 },
+    /// Made.
+    Done,
 }
 
 impl Peer {
     pub(crate) fn new() -> Self {
         let connections = [Connection::new(), Connection::new()];
-        Self { connections, datagrams: None, gone: false, knock: None, silent: true }
+        let knock = Knock::Due { at_ns: 0 };
+        Self { connections, datagrams: None, gone: false, unrouted: false, knock }
     }
 }
 
@@ -141,6 +154,7 @@ impl VerbsTransport {
         }
         self.tend_group(now_ns);
         self.tend_closing(now_ns);
+        self.tend_partings(now_ns);
     }
 
     /// When something is to be done although nothing comes: a device to find, a peer to ask, a group to join, a
@@ -154,27 +168,44 @@ impl VerbsTransport {
         };
         let asked = self.peers.iter().skip(usize::from(self.config.me) + 1);
         let attempts = asked.flat_map(|peer| peer.connections.iter().filter_map(attempt));
+        let knock = |peer: &Peer| match peer.knock {
+            Knock::Due { at_ns } => Some(at_ns),
+            Knock::Made { since_ns, .. } => Some(since_ns + ATTEMPT_NS),
+            Knock::Done => None,
+        };
+        let knocks = self.peers.iter().take(usize::from(self.config.me)).filter_map(knock);
         let group = match device.membership {
             Membership::Out { again_at_ns } => again_at_ns,
             _ => None,
         };
         let closing = self.closing.front().map(|closing| closing.until_ns);
         let revival = self.datagrams_failed.then_some(self.next_revive_ns);
-        attempts.chain(group).chain(closing).chain(revival).min()
+        let parting = self.parting_due_ns();
+        attempts.chain(knocks).chain(group).chain(closing).chain(revival).chain(parting).min()
     }
 
     fn tend_knock(&mut self, at: u16, now_ns: u64) {
+        if at >= self.config.me {
+            return;
+        }
         let address = self.config.peers[usize::from(at)];
         let mine = self.config.my_address().ip();
         let Some(device) = &self.device else { return };
-        let peer = &mut self.peers[usize::from(at)];
-        if peer.knock.as_ref().is_some_and(|(_, since_ns)| now_ns > since_ns + ATTEMPT_NS) {
-            peer.knock = None;
-        }
-        if at < self.config.me && std::mem::take(&mut peer.silent) {
-            let id = Id::new(&device.channel, false);
-            let started = id.and_then(|id| id.resolve_address(mine, address).map(|()| id));
-            peer.knock = started.ok().map(|id| (id, now_ns));
+        match self.peers[usize::from(at)].knock {
+            Knock::Due { at_ns } if at_ns <= now_ns => {
+                let id = Id::new(&device.channel, false);
+                let started = id.and_then(|id| id.resolve_address(mine, address).map(|()| id));
+                match started {
+                    Ok(id) => {
+                        self.peers[usize::from(at)].knock = Knock::Made { id, since_ns: now_ns };
+                    }
+                    Err(_) => self.knock_ended(at, now_ns),
+                }
+            }
+            Knock::Made { since_ns, .. } if now_ns > since_ns + ATTEMPT_NS => {
+                self.knock_ended(at, now_ns);
+            }
+            _ => {}
         }
     }
 
@@ -267,8 +298,8 @@ impl VerbsTransport {
             let is_it =
                 |connection: &Connection| connection.id.as_ref().is_some_and(|i| i.key() == id);
             let lane = peer.connections.iter().position(is_it);
-            let knock = || peer.knock.as_ref().filter(|(i, _)| i.key() == id).map(|_| 2);
-            Some((at as u16, lane.or_else(knock)?))
+            let knock = matches!(&peer.knock, Knock::Made { id: knock, .. } if knock.key() == id);
+            Some((at as u16, lane.or(knock.then_some(2))?))
         })
     }
 
@@ -298,12 +329,15 @@ impl VerbsTransport {
             _ => {}
         }
         let Some((at, lane)) = self.whose(told.id) else { return };
+        let ok = told.status == 0;
+        if ok && told.kind == event::RDMA_CM_EVENT_ADDR_RESOLVED {
+            self.peers[usize::from(at)].unrouted = false;
+        }
         if lane == 2 {
-            self.knock_event(at, told.kind);
+            self.knock_event(at, told.kind, now_ns);
             return;
         }
         let state = self.peers[usize::from(at)].connections[lane].state;
-        let ok = told.status == 0;
         match (state, told.kind) {
             (State::Resolving, event::RDMA_CM_EVENT_ADDR_RESOLVED) if ok => {
                 let connection = &mut self.peers[usize::from(at)].connections[lane];
@@ -342,21 +376,27 @@ impl VerbsTransport {
         }
     }
 
-    fn knock_event(&mut self, at: u16, kind: rdma_sys::rdma_cm_event_type::Type) {
+    fn knock_event(&mut self, at: u16, kind: rdma_sys::rdma_cm_event_type::Type, now_ns: u64) {
         let hello = self.hello(Purpose::Knock);
-        let peer = &mut self.peers[usize::from(at)];
-        let Some((id, _)) = &peer.knock else { return };
+        let Knock::Made { id, .. } = &self.peers[usize::from(at)].knock else { return };
         let went_on = match kind {
-            event::RDMA_CM_EVENT_ADDR_RESOLVED => id.resolve_route(),
+            event::RDMA_CM_EVENT_ADDR_RESOLVED => id.resolve_route().is_ok(),
             // No queue pair stands behind this request; it is always refused.
-            event::RDMA_CM_EVENT_ROUTE_RESOLVED => id.connect(hello.datagram_qp, &hello),
-            _ => {
-                peer.knock = None;
-                return;
-            }
+            event::RDMA_CM_EVENT_ROUTE_RESOLVED => id.connect(hello.datagram_qp, &hello).is_ok(),
+            _ => false,
         };
-        if went_on.is_err() {
-            peer.knock = None;
+        if !went_on {
+            self.knock_ended(at, now_ns);
+        }
+    }
+
+    /// Our knock was answered or came to nothing; without a way to the peer it is made again.
+    fn knock_ended(&mut self, at: u16, now_ns: u64) {
+        let peer = &mut self.peers[usize::from(at)];
+        let next =
+            if peer.unrouted { Knock::Due { at_ns: now_ns + KNOCK_NS } } else { Knock::Done };
+        if let Knock::Made { id, .. } = std::mem::replace(&mut peer.knock, next) {
+            self.part(at, id, now_ns);
         }
     }
 
@@ -414,14 +454,15 @@ impl VerbsTransport {
             return;
         };
         let at = hello.from;
+        if self.peers[usize::from(at)].unrouted {
+            // Any answer, even none, is a message that must find a way. The peer asks again.
+            self.counters.connections_failed += 1;
+            self.part(at, id, now_ns);
+            return;
+        }
         let Some(lane) = lane(hello.purpose) else {
             id.reject();
-            for connection in &mut self.peers[usize::from(at)].connections {
-                if matches!(connection.state, State::Idle { .. }) {
-                    connection.retry_ns = RETRY_NS_MIN;
-                    connection.set(State::Idle { try_at_ns: now_ns }, now_ns);
-                }
-            }
+            self.hurry(at, now_ns);
             return;
         };
         if at > self.config.me {
@@ -436,6 +477,24 @@ impl VerbsTransport {
         }
         if self.accept(id, at, lane, &hello, now_ns).is_err() {
             self.attempt_failed(at, lane, now_ns);
+        }
+    }
+
+    /// Makes the next attempts to connect to a peer due, in place of those that have hung for a while: the
+    /// peer, or the way to it, has just come back.
+    pub(crate) fn hurry(&mut self, at: u16, now_ns: u64) {
+        for lane in 0..2 {
+            let connection = &self.peers[usize::from(at)].connections[lane];
+            let hangs = now_ns > connection.since_ns + RETRY_NS_MAX;
+            match connection.state {
+                State::Up => continue,
+                State::Idle { .. } => {}
+                _ if hangs => self.attempt_failed(at, lane, now_ns),
+                _ => continue,
+            }
+            let connection = &mut self.peers[usize::from(at)].connections[lane];
+            connection.retry_ns = RETRY_NS_MIN;
+            connection.set(State::Idle { try_at_ns: now_ns }, now_ns);
         }
     }
 
@@ -507,8 +566,11 @@ impl VerbsTransport {
             queue.pair().stop();
             self.closing.push_back(Closing { queue, until_ns: now_ns + CLOSING_NS });
         }
-        // After the queue pair was stopped: this tells the peer.
-        connection.id = None;
+        // After the queue pair was stopped: this tells the peer, if there is anything to tell.
+        let id = connection.id.take();
+        if let Some(id) = id {
+            self.part(at, id, now_ns);
+        }
     }
 
     pub(crate) fn stage_unreachable(&mut self, at: u16) {
@@ -518,56 +580,6 @@ impl VerbsTransport {
             self.notices.push_back(Notice::Unreachable(at));
         }
     }
-
-    /// The device is gone: all connections are, and everything made on it.
-    pub(crate) fn lose_device(&mut self, now_ns: u64) {
-        (self.lost, self.datagrams_failed) = (false, false);
-        if self.device.is_none() {
-            return;
-        }
-        self.counters.devices_lost += 1;
-        let me = self.config.me;
-        for at in (0..self.peers.len() as u16).filter(|at| *at != me) {
-            self.lose(at, 0, now_ns);
-            self.lose(at, 1, now_ns);
-        }
-        self.take_apart(now_ns);
-        crate::cm::let_dead_devices_go();
-    }
-
-    /// Destroys everything that was made on the device, and takes back what was lent and held.
-    pub(crate) fn take_apart(&mut self, now_ns: u64) {
-        if let Some(device) = &self.device {
-            self.waits.forget_device(device);
-        }
-        for at in 0..self.peers.len() as u16 {
-            self.forget(at, 0, now_ns);
-            self.forget(at, 1, now_ns);
-            let peer = &mut self.peers[usize::from(at)];
-            (peer.datagrams, peer.knock, peer.silent) = (None, None, true);
-        }
-        self.collect();
-        for closing in self.closing.drain(..) {
-            closing.queue.close(&mut self.held);
-        }
-        if let Some(mut device) = self.device.take() {
-            dismantle(&mut device, &mut self.held);
-            // SAFETY: every queue pair is closed and both shared queues are destroyed: no receive is
-            // posted anywhere.
-            unsafe { self.receives.reclaim(None) };
-            drop(device);
-        }
-    }
-}
-
-/// Destroys all queues of a device.
-fn dismantle(device: &mut Device, held: &mut crate::sends::Held) {
-    device.membership = Membership::Out { again_at_ns: None };
-    if let Some(datagrams) = device.datagrams.take() {
-        datagrams.close(held);
-    }
-    device.token_receives = None;
-    device.burst_receives = None;
 }
 
 /// Takes a connection's queue pair to where it sends and receives; returns the way to the peer.

@@ -75,14 +75,18 @@ struct Found {
     limits: ibv_device_attr,
 }
 
-/// Finds the device that has this node's address.
-fn find(config: &Config, pool: &Pool) -> Result<Found, Error> {
+/// Finds the device that has this node's address. Listing what devices there are, for people, opens all of
+/// them.
+fn find(config: &Config, pool: &Pool, for_people: bool) -> Result<Found, Error> {
     let channel = Channel::new()?;
     let listener = Id::new(&channel, false)?;
     let address = config.my_address();
     let no_device = |source: std::io::Error| match source.raw_os_error() {
         Some(libc::EADDRINUSE) => Error::at("take the address for connections", source),
-        _ => Error::NoDevice { address: address.ip(), source, devices: devices_line() },
+        _ => {
+            let devices = if for_people { devices_line() } else { String::new() };
+            Error::NoDevice { address: address.ip(), source, devices }
+        }
     };
     listener.bind(address).map_err(no_device)?;
     let context = listener.context();
@@ -106,14 +110,16 @@ fn find(config: &Config, pool: &Pool) -> Result<Found, Error> {
 }
 
 impl Device {
-    /// Finds the device that has the address and makes everything on it that needs no peer.
+    /// Finds the device that has the address and makes everything on it that needs no peer. `for_people`
+    /// says whether an error will be read.
     pub(crate) fn open(
         config: &Config,
         pool: &Pool,
         counters: &mut Counters,
         warnings: &mut Vec<Warning>,
+        for_people: bool,
     ) -> Result<Self, Error> {
-        let Found { channel, listener, name, mtu_bytes, limits } = find(config, pool)?;
+        let Found { channel, listener, name, mtu_bytes, limits } = find(config, pool, for_people)?;
         let context = listener.context();
         let depths = depths(config, pool, &limits, &name, warnings);
         let most_sends = u32::try_from(limits.max_qp_wr).unwrap_or(1);

@@ -29,6 +29,8 @@ mod error;
 #[cfg(feature = "rdma")]
 mod hello;
 #[cfg(feature = "rdma")]
+mod loss;
+#[cfg(feature = "rdma")]
 mod objects;
 #[cfg(feature = "rdma")]
 mod probe;

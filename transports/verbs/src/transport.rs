@@ -13,6 +13,7 @@ use crate::connect::Peer;
 use crate::counters::Counters;
 use crate::device::{CONNECTION_SENDS, DATAGRAM_KEY, DATAGRAM_SENDS, Device, Membership};
 use crate::error::Error;
+use crate::loss::Parting;
 use crate::receive::Receives;
 use crate::sends::{Held, Part, SendQueue, To};
 use crate::waits::Waits;
@@ -49,6 +50,7 @@ pub struct VerbsTransport {
     pub(crate) device: Option<Device>,
     pub(crate) peers: Vec<Peer>,
     pub(crate) closing: VecDeque<Closing>,
+    pub(crate) partings: VecDeque<Parting>,
     pub(crate) held: Held,
     pub(crate) receives: Receives,
     pub(crate) waits: Waits,
@@ -86,7 +88,7 @@ impl VerbsTransport {
         config.check().map_err(Error::Config)?;
         let (mut counters, mut warnings) = (Counters::default(), Vec::new());
         let waits = Waits::new().map_err(|e| Error::at("make an epoll descriptor", e))?;
-        let device = Device::open(&config, &pool, &mut counters, &mut warnings)?;
+        let device = Device::open(&config, &pool, &mut counters, &mut warnings, true)?;
         waits.watch_device(&device).map_err(|e| Error::at("listen to the device", e))?;
         let caps = limits(&config, &pool, &device, &mut warnings);
         let peers = config.peers.len();
@@ -97,6 +99,7 @@ impl VerbsTransport {
             device: Some(device),
             peers: (0..peers).map(|_| Peer::new()).collect(),
             closing: VecDeque::new(),
+            partings: VecDeque::new(),
             held: Held::new(sends),
             waits,
             tokens: VecDeque::with_capacity(64),

@@ -192,27 +192,21 @@ impl VerbsTransport {
             let Some(kind) = self.device.as_ref().and_then(device_event) else { return };
             match kind {
                 ibv_event_type::IBV_EVENT_DEVICE_FATAL => self.lost = true,
-                ibv_event_type::IBV_EVENT_PORT_ERR => self.counters.port_errors += 1,
+                ibv_event_type::IBV_EVENT_PORT_ERR => {
+                    self.counters.port_errors += 1;
+                    self.port_lost();
+                }
+                ibv_event_type::IBV_EVENT_PORT_ACTIVE => {
+                    self.port_found(now_ns);
+                    self.rejoin(now_ns);
+                }
                 // The group's routers, or our own address, may have changed meanwhile.
-                ibv_event_type::IBV_EVENT_PORT_ACTIVE
-                | ibv_event_type::IBV_EVENT_CLIENT_REREGISTER
+                ibv_event_type::IBV_EVENT_CLIENT_REREGISTER
                 | ibv_event_type::IBV_EVENT_GID_CHANGE
                 | ibv_event_type::IBV_EVENT_LID_CHANGE
                 | ibv_event_type::IBV_EVENT_SM_CHANGE => self.rejoin(now_ns),
                 _ => {}
             }
-        }
-    }
-
-    /// The device may be back.
-    fn open_again(&mut self) {
-        let mut warnings = Vec::new();
-        let opened = Device::open(&self.config, &self.pool, &mut self.counters, &mut warnings);
-        if let Ok(device) = opened
-            && self.waits.watch_device(&device).is_ok()
-        {
-            self.device = Some(device);
-            self.refill();
         }
     }
 

@@ -39,7 +39,7 @@ struct Args {
     /// The program is `synchrotrond`, started as it is instead of as `synchrotron engine`.
     #[arg(long)]
     daemon: bool,
-    /// A fault to make, instead of the usual ones; may be given several times.
+    /// A fault to make, instead of all; may be given several times.
     #[arg(long = "fault")]
     faults: Vec<String>,
     /// Print one JSON object.
@@ -99,7 +99,8 @@ fn run(args: &Args) -> anyhow::Result<bool> {
         "messages": report.messages,
         "deliveries": report.deliveries,
         "seconds": report.seconds,
-        "faults": report.faults,
+        "faults": report.faults.iter().map(|fault| fault.name).collect::<Vec<_>>(),
+        "heals_ms": report.faults.iter().map(|fault| fault.heal_ms).collect::<Vec<_>>(),
         "heal_ms_max": report.heal_ms_max,
         "views_compared": report.verdict.together,
         "messages_compared": report.verdict.messages,
