@@ -13,6 +13,7 @@
 pub mod blackbox;
 mod channel;
 mod clock;
+mod command_line;
 mod control;
 mod exit;
 mod hot;
@@ -29,5 +30,6 @@ pub mod status;
 mod tracked;
 
 pub use clock::wall_text;
+pub use command_line::CommandLine;
 pub use exit::{Exit, Failure};
 pub use run::{check, main_with, run};

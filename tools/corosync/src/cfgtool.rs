@@ -6,38 +6,32 @@ use std::time::Duration;
 use services::cmap::Map;
 use services::{Failure, Request, cfg};
 
+use crate::about::{About, flag, valued};
 use crate::engine::Ask;
 use crate::errors::name;
 use crate::seat::{Seat, Stop, Try};
 use crate::{SUCCESS, cpgtool, nodes, options};
 
-const HELP: &str = "corosync-cfgtool [[-i <interface ip>] [-b] -s] [-R] [-L] [-k nodeid] [-a nodeid] [-h] [-H]
-
-Shows and changes what the cluster engine is doing.
-options:
-\t-s\tLinks of this node and who is reached on them; -b: in brief. -i is taken and ignored, as by Corosync 3.
-\t-n\tNodes that are reached, and their links.
-\t-R\tRead the configuration anew on all nodes.
-\t-L\tOpen log files anew.
-\t-k\tMake a node leave, by its id.
-\t-a\tAddresses of a node, by its id.
-\t-H\tShut the engine of this node down.
-\t\t--force: whatever programs say to that
-\t-h\tThis text.
-";
-
-const LONG: [(&str, char); 10] = [
-    ("if", 'i'),
-    ("status", 's'),
-    ("nodes", 'n'),
-    ("brief", 'b'),
-    ("reload", 'R'),
-    ("reopen", 'L'),
-    ("kill", 'k'),
-    ("address", 'a'),
-    ("shutdown", 'H'),
-    ("force", 'F'),
-];
+/// What this tool accepts.
+pub(crate) const ABOUT: About = About {
+    name: "corosync-cfgtool",
+    about: "Shows and changes what the cluster engine is doing.",
+    words: "",
+    options: &[
+        valued('i', "address", "taken and ignored, as by Corosync 3").long("if"),
+        flag('s', "links of this node and who is reached on them").long("status"),
+        flag('n', "nodes that are reached, and their links").long("nodes"),
+        flag('b', "with -s: in brief").long("brief"),
+        flag('R', "read the configuration anew on all nodes").long("reload"),
+        flag('L', "open log files anew").long("reopen"),
+        valued('k', "nodeid", "make a node leave").long("kill"),
+        valued('a', "nodeid", "addresses of a node").long("address"),
+        flag('H', "shut the engine of this node down").long("shutdown"),
+        flag('F', "with -H: whatever programs say to that").long("force"),
+        flag('h', "this text"),
+    ],
+    notes: "",
+};
 
 /// Links a node can have.
 const LINKS_MAX: usize = 8;
@@ -57,7 +51,7 @@ enum Action {
 }
 
 pub(crate) fn run(args: &[OsString], seat: &mut dyn Seat) -> Try<u8> {
-    let options = options::read("corosync-cfgtool", args, "i:snbrRLk:a:hHF", &LONG)?;
+    let options = options::read(&ABOUT, args)?;
     let (mut action, mut brief, mut force) = (Action::Help, false, false);
     let node = |text: &str| {
         let id = text.parse().ok().filter(|id| *id > 0);
@@ -78,7 +72,7 @@ pub(crate) fn run(args: &[OsString], seat: &mut dyn Seat) -> Try<u8> {
         }
     }
     match action {
-        Action::Help => seat.print(HELP),
+        Action::Help => seat.print(&ABOUT.help()),
         Action::Links => links(seat, brief)?,
         Action::Nodes => reached(seat)?,
         Action::Reload => return reload(seat),

@@ -7,27 +7,38 @@ use std::time::Duration;
 use services::cmap::{self, Change, Events, Map, Value};
 use services::{Answer, Failure, Notice, Request};
 
+use crate::about::{About, flag, valued};
 use crate::engine::{Ask, Event};
 use crate::errors::name;
 use crate::seat::{Seat, Stop, Try};
 use crate::{FAILURE, SUCCESS, options};
 
-const HELP: &str = "
-usage:  corosync-cmapctl [-b] [-DdghsqTCt] [-p filename] [-m map] [params...]
-
-    (no option)  [prefix...]      print all keys, or those that begin with a prefix
-    -g key...                     print these keys
-    -s key type value             set a key; types: [i|u][8|16|32|64], flt, dbl, str, bin (a file, or - for stdin)
-    -d key...                     delete these keys
-    -D prefix...                  delete all keys that begin with a prefix
-    -t key  /  -T prefix          print every change until \"q\" is typed
-    -p file                       lines of: key type value, or ^key to delete, or ^^prefix to delete all
-    -C knet|ipc|totem|schedmiss|all   clear statistics
-    -m icmap|stats                which map: configuration (default) or statistics
-    -b                            show binary values
-    -q                            with -g: values only
-
-";
+/// What this tool accepts.
+pub(crate) const ABOUT: About = About {
+    name: "corosync-cmapctl",
+    about: "Shows and changes keys of the configuration map.",
+    words: "prefix|key ...",
+    options: &[
+        flag('g', "print these keys"),
+        flag('s', "set: key type value"),
+        flag('d', "delete these keys"),
+        flag('D', "delete all keys that begin with a prefix"),
+        flag('t', "print every change of these keys until \"q\" is typed"),
+        flag('T', "print every change of keys that begin with a prefix"),
+        valued(
+            'p',
+            "file",
+            "lines of: key type value, or ^key to delete, or ^^prefix to delete all",
+        ),
+        valued('C', "knet|ipc|totem|schedmiss|all", "clear statistics"),
+        valued('m', "icmap|stats", "which map: configuration (default) or statistics"),
+        flag('b', "show binary values"),
+        flag('q', "with -g: values only"),
+        flag('h', "this text"),
+    ],
+    notes: "Without an option it prints all keys, or those that begin with a prefix.\n\
+            Types: i8, u8, i16, u16, i32, u32, i64, u64, flt, dbl, str, bin (a file, or - for standard input).",
+};
 
 /// How often a busy engine is asked again, once a second.
 const TRIES_MAX: u32 = 10;
@@ -51,12 +62,12 @@ enum Action {
 }
 
 pub(crate) fn run(args: &[OsString], seat: &mut dyn Seat) -> Try<u8> {
-    let options = options::read("corosync-cmapctl", args, "m:hqgsdDtTbp:C:", &[])?;
+    let options = options::read(&ABOUT, args)?;
     let (mut action, mut map, mut style) = (Action::Print, Map::Config, Style::default());
     for (letter, value) in options.letters {
         match letter {
             'h' => {
-                seat.print(HELP);
+                seat.print(&ABOUT.help());
                 return Ok(SUCCESS);
             }
             'b' => style.binary = true,

@@ -4,28 +4,33 @@ use std::ffi::OsString;
 
 use services::{Answer, Failure, Request, cpg};
 
+use crate::about::{About, flag, valued};
 use crate::cmapctl::escaped;
 use crate::engine::Ask;
 use crate::seat::{Seat, Stop, Try};
 use crate::{SUCCESS, options};
 
-const HELP: &str = "corosync-cpgtool [-d delimiter] [-e] [-n] [-h]
-
-Shows process groups and their members.
-options:
-\t-d\tDelimiter between fields.
-\t-e\tDon't escape unprintable characters in group names.
-\t-n\tShow names of groups only.
-\t-h\tDisplay this help.
-";
+/// What this tool accepts.
+pub(crate) const ABOUT: About = About {
+    name: "corosync-cpgtool",
+    about: "Shows process groups and their members.",
+    words: "",
+    options: &[
+        valued('d', "delimiter", "between fields"),
+        flag('e', "show names of groups as they are, unprintable characters too"),
+        flag('n', "show names of groups only"),
+        flag('h', "this text"),
+    ],
+    notes: "",
+};
 
 pub(crate) fn run(args: &[OsString], seat: &mut dyn Seat) -> Try<u8> {
-    let options = options::read("corosync-cpgtool", args, "hd:ne", &[])?;
+    let options = options::read(&ABOUT, args)?;
     let (mut delimiter, mut escape, mut names_only) = (None, true, false);
     for (letter, value) in options.letters {
         match letter {
             'h' => {
-                seat.print(HELP);
+                seat.print(&ABOUT.help());
                 return Ok(SUCCESS);
             }
             'd' => delimiter = value.chars().next().or(delimiter),

@@ -5,6 +5,7 @@ use std::fs::{File, OpenOptions, Permissions};
 use std::io::{Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 
+use crate::about::{About, flag, valued};
 use crate::seat::{Seat, Stop, Try};
 use crate::{SUCCESS, options};
 
@@ -17,21 +18,25 @@ const BYTES: usize = 256;
 /// Bytes of a key at least and at most.
 const BYTES_RANGE: std::ops::RangeInclusive<usize> = 128..=4096;
 
-const LONG: [(&str, char); 5] =
-    [("key-file", 'k'), ("random-file", 'r'), ("less-secure", 'l'), ("size", 's'), ("help", 'h')];
-
-const HELP: &str = "Usage: corosync-keygen [-k <keyfile>] [-s size] [-r <randomfile>] [-l] [-h]
-     -k / --key-file=<filename>  file to write, /etc/corosync/authkey by default
-     -r / --random-file          where random bytes come from; by default the kernel
-     -s / --size                 bytes of the key, 128 to 4096, 256 by default
-     -l / --less-secure          taken and ignored
-     -h / --help                 this text
-
-";
+/// What this tool accepts.
+pub(crate) const ABOUT: About = About {
+    name: "corosync-keygen",
+    about: "Makes a cluster key.",
+    words: "",
+    options: &[
+        valued('k', "filename", "file to write, /etc/corosync/authkey by default").long("key-file"),
+        valued('r', "filename", "where random bytes come from; by default the kernel")
+            .long("random-file"),
+        valued('s', "bytes", "size of the key, 128 to 4096, 256 by default").long("size"),
+        flag('l', "taken and ignored").long("less-secure"),
+        flag('h', "this text").long("help"),
+    ],
+    notes: "",
+};
 
 pub(crate) fn run(args: &[OsString], seat: &mut dyn Seat) -> Try<u8> {
     let tool = "corosync-keygen";
-    let options = options::read(tool, args, "k:r:ls:h", &LONG)?;
+    let options = options::read(&ABOUT, args)?;
     let (mut file, mut source, mut bytes) = (KEY_FILE.to_owned(), "/dev/urandom".to_owned(), BYTES);
     for (letter, value) in options.letters {
         match letter {
@@ -44,7 +49,7 @@ pub(crate) fn run(args: &[OsString], seat: &mut dyn Seat) -> Try<u8> {
                 })?;
             }
             'h' => {
-                seat.print(HELP);
+                seat.print(&ABOUT.help());
                 return Ok(SUCCESS);
             }
             _ => {}

@@ -5,6 +5,7 @@
 //! give it an engine of their own.
 #![forbid(unsafe_code)]
 
+mod about;
 mod blackbox;
 mod cfgtool;
 mod cmapctl;
@@ -21,18 +22,19 @@ mod seat;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
+pub use about::{About, Flag};
 pub use engine::{Ask, Event};
 pub use seat::{Seat, Terminal};
 
 /// The tools.
-pub const NAMES: [&str; 7] = [
-    "corosync-blackbox",
-    "corosync-cfgtool",
-    "corosync-cmapctl",
-    "corosync-cpgtool",
-    "corosync-keygen",
-    "corosync-notifyd",
-    "corosync-quorumtool",
+pub const TOOLS: [&About; 7] = [
+    &blackbox::ABOUT,
+    &cfgtool::ABOUT,
+    &cmapctl::ABOUT,
+    &cpgtool::ABOUT,
+    &keygen::ABOUT,
+    &notifyd::ABOUT,
+    &quorumtool::ABOUT,
 ];
 
 /// The version of Corosync whose tools these behave like.
@@ -47,13 +49,13 @@ pub(crate) const FAILURE: u8 = 1;
 /// The tool that a program's path names.
 pub fn name_of(path: &OsStr) -> Option<&'static str> {
     let name = Path::new(path).file_name()?;
-    NAMES.into_iter().find(|known| OsStr::new(known) == name)
+    TOOLS.iter().map(|tool| tool.name).find(|known| OsStr::new(known) == name)
 }
 
 /// Runs a tool with its arguments; the exit code.
 pub fn run(name: &str, args: &[OsString], seat: &mut dyn Seat) -> u8 {
     let result = match name {
-        "corosync-blackbox" => blackbox::run(seat),
+        "corosync-blackbox" => blackbox::run(args, seat),
         "corosync-cfgtool" => cfgtool::run(args, seat),
         "corosync-cmapctl" => cmapctl::run(args, seat),
         "corosync-cpgtool" => cpgtool::run(args, seat),

@@ -8,30 +8,38 @@ use std::ffi::OsString;
 use services::cmap::{self, Change, Events, Map, Value};
 use services::{Failure, Notice, Request, Track, quorum};
 
+use crate::about::{About, flag, valued};
 use crate::engine::{Ask, Event};
 use crate::errors::name;
 use crate::seat::{Seat, Stop, Try};
 use crate::{FAILURE, SUCCESS, nodes, options};
 
-const HELP: &str = "corosync-notifyd [-f] [-l] [-o] [-n] [-h]
-
-Says when nodes join or leave, when quorum is won or lost, when programs connect, and when links fail.
-options:
-\t-f\tStay in the foreground (always).
-\t-l\tSay it on standard error, which the service manager passes on to its journal and to syslog.
-\t-o\tSay it on standard output.
-\t-n\tTaken and ignored: names are those of the node list.
-\t-h\tThis text.
-Not there: -d (D-Bus signals), -s, -m and -c (SNMP traps).
-";
+/// What this tool accepts.
+pub(crate) const ABOUT: About = About {
+    name: "corosync-notifyd",
+    about: "Says when nodes join or leave, when quorum is won or lost, when programs connect, and when links fail.",
+    words: "",
+    options: &[
+        flag('f', "stay in the foreground (always)"),
+        flag('l', "say it on standard error, which the service manager passes on to its journal"),
+        flag('o', "say it on standard output"),
+        flag('n', "taken and ignored: names are those of the node list"),
+        flag('d', "D-Bus signals: not here, refused"),
+        flag('s', "SNMP traps: not here, refused"),
+        valued('m', "manager", "of SNMP traps: not here, refused"),
+        valued('c', "community", "of SNMP traps: not here, refused"),
+        flag('h', "this text"),
+    ],
+    notes: "For D-Bus signals and SNMP traps run Debian's corosync-notifyd: it runs unchanged over this engine.",
+};
 
 pub(crate) fn run(args: &[OsString], seat: &mut dyn Seat) -> Try<u8> {
-    let options = options::read("corosync-notifyd", args, "c:flosm:ndh", &[])?;
+    let options = options::read(&ABOUT, args)?;
     let (mut out, mut log) = (false, false);
     for (letter, _) in options.letters {
         match letter {
             'h' => {
-                seat.print(HELP);
+                seat.print(&ABOUT.help());
                 return Ok(SUCCESS);
             }
             'o' => out = true,

@@ -6,34 +6,35 @@ use std::net::IpAddr;
 use services::votequorum::{Info, flags};
 use services::{Failure, Notice, Request, Ring, Track, quorum, votequorum};
 
+use crate::about::{About, flag, valued};
 use crate::engine::{Ask, Event};
 use crate::errors::name;
 use crate::seat::{Seat, Stop, Try};
 use crate::{FAILURE, LIKE_VERSION, SUCCESS, nodes, options};
 
-const HELP: &str = "usage:
-corosync-quorumtool <options>
-
-  options:
-
-  -s             show quorum status
-  -m             show it again whenever it changes
-  -l             list nodes
-  -a             show all names or addresses of each node
-  -p             with -s or -l: for machines to read
-  -v <votes>     change the votes of a node (*)
-  -n <nodeid>    of which node, with -v
-  -e <expected>  change the votes expected (*)
-  -H             show node ids in hexadecimal
-  -i             show addresses instead of names
-  -o <a|n|i>     order by address (as it is by default), name, or node id
-  -f             unregister a quorum device by force, which is DANGEROUS (*)
-  -h             show this text
-  -V             show the version
-
-  (*) only where votequorum is the quorum provider
-
-";
+/// What this tool accepts.
+pub(crate) const ABOUT: About = About {
+    name: "corosync-quorumtool",
+    about: "Shows whether there is a quorum, and changes votes.",
+    words: "",
+    options: &[
+        flag('s', "show quorum status"),
+        flag('m', "show it again whenever it changes"),
+        flag('l', "list nodes"),
+        flag('a', "show all names or addresses of each node"),
+        flag('p', "with -s or -l: for machines to read"),
+        valued('v', "votes", "change the votes of a node (*)"),
+        valued('n', "nodeid", "of which node, with -v"),
+        valued('e', "expected", "change the votes expected (*)"),
+        flag('H', "show node ids in hexadecimal"),
+        flag('i', "show addresses instead of names"),
+        valued('o', "a|n|i", "order by address (as it is by default), name, or node id"),
+        flag('f', "unregister a quorum device by force, which is DANGEROUS (*)"),
+        flag('h', "this text"),
+        flag('V', "show the version"),
+    ],
+    notes: "(*) only where votequorum is the quorum provider",
+};
 
 /// Exit code of a status without quorum.
 const NOT_QUORATE: u8 = 2;
@@ -70,8 +71,8 @@ enum Action {
 
 pub(crate) fn run(args: &[OsString], seat: &mut dyn Seat) -> Try<u8> {
     let tool = "corosync-quorumtool";
-    let read = options::read(tool, args, "VHaslpmfe:v:hin:o:", &[]);
-    let options = read.inspect_err(|_| seat.print(HELP))?;
+    let read = options::read(&ABOUT, args);
+    let options = read.inspect_err(|_| seat.print(&ABOUT.help()))?;
     let (mut action, mut style, mut node) = (Action::Status, Style::default(), None);
     for (letter, value) in options.letters {
         match letter {
@@ -113,7 +114,7 @@ pub(crate) fn run(args: &[OsString], seat: &mut dyn Seat) -> Try<u8> {
                 return Ok(SUCCESS);
             }
             _ => {
-                seat.print(HELP);
+                seat.print(&ABOUT.help());
                 return Ok(SUCCESS);
             }
         }

@@ -403,7 +403,7 @@ fn a_tool_is_known_by_its_programs_name() {
     let name = tools::name_of(OsStr::new("/usr/sbin/corosync-cfgtool"));
     assert_eq!(name, Some("corosync-cfgtool"));
     assert_eq!(tools::name_of(OsStr::new("/usr/bin/synchrotron-corosync")), None);
-    for name in tools::NAMES.into_iter().filter(|name| *name != "corosync-blackbox") {
+    for name in tools::TOOLS.iter().map(|tool| tool.name) {
         let (said, code) = Paper::new(None).run(&format!("{name} -h"));
         assert!(code == 0 && said.contains(name.trim_start_matches("corosync-")), "{name}: {said}");
     }

@@ -12,5 +12,5 @@ mod simulator;
 
 pub use command::{Flow, Shell};
 pub use conf::{ConfError, read_conf};
-pub use program::main_with;
+pub use program::{command, main_with};
 pub use simulator::{PARTITIONS, Simulator};

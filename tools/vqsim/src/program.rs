@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Context;
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use crate::command::{Flow, Shell};
 use crate::conf::read_conf;
@@ -27,6 +27,11 @@ struct Options {
     /// Do not show all nodes after each change.
     #[arg(short = 'n')]
     no_sync: bool,
+}
+
+/// Its options, for manual pages and completions.
+pub fn command() -> clap::Command {
+    Options::command()
 }
 
 /// Runs the simulator with the arguments of a command line, its own name first.

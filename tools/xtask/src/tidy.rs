@@ -106,7 +106,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "synchrotron-fuzz",
         &["frame", "wire", "totem", "groups", "link", "node", "schema", "ring", "session"],
     ),
-    ("synchrotron-tools", &["services", "session"]),
+    ("synchrotron-tools", &["services", "session", "vqsim"]),
+    ("synchrotron-manual", &["daemon", "synchrotron", "tools", "vqsim"]),
     ("synchrotron-vqsim", &["groups", "wire"]),
     ("xtask", &[]),
 ];
