@@ -1,6 +1,6 @@
-//! The C libraries that programs written for Corosync link: libcpg, libcmap, libcfg, libquorum, libvotequorum and
-//! libcorosync_common. One crate makes one static library; `cargo xtask link-capi` links a shared object per library
-//! from it, with its own soname, version script and nothing else exported (`shm-ipc/capi/lib`).
+//! The C libraries that programs written for Corosync link: libcpg, libcmap, libcfg, libquorum, libvotequorum, libsam
+//! and libcorosync_common. One crate makes one static library; `cargo xtask link-capi` links a shared object per
+//! library from it, with its own soname, version script and nothing else exported.
 //!
 //! Thin on purpose: a C function checks its arguments, finds its handle, and asks [`client`] (process groups, by the
 //! rings) or [`services`] (everything else, by the socket). What the C world needs on top is in [`edge`] (nothing
@@ -20,5 +20,6 @@ mod edge;
 pub mod error;
 mod handles;
 pub mod quorum;
+pub mod sam;
 mod service;
 pub mod votequorum;

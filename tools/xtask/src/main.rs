@@ -5,6 +5,7 @@ mod capi;
 mod deny;
 mod host;
 mod lab;
+mod run;
 mod steps;
 mod test;
 mod tidy;
@@ -43,7 +44,11 @@ enum Task {
     },
     /// Link Corosync's C libraries into `target/capi`, with headers and pkg-config files, and check what they export
     /// and how structures are laid out.
-    LinkCapi,
+    LinkCapi {
+        /// Run the programs of `shm-ipc/capi/tests` over them, too.
+        #[arg(long)]
+        r#try: bool,
+    },
     /// Run something beside soft-RoCE devices in an emulated machine; needs no hardware.
     RdmaLab(lab::Args),
 }
@@ -56,7 +61,8 @@ fn main() -> ExitCode {
         Task::Ci => ci(&mut steps),
         Task::Test { quick } => test::run(&mut steps, quick),
         Task::Sim { args } => return sim(&args),
-        Task::LinkCapi => steps.check("link-capi", || capi::link().map(drop)),
+        Task::LinkCapi { r#try: true } => test::c_libraries(&mut steps),
+        Task::LinkCapi { r#try: false } => steps.check("link-capi", || capi::link().map(drop)),
         Task::RdmaLab(args) => steps.check("rdma-lab", || lab::run(&args)),
     }
     steps.finish()

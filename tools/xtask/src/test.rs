@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use crate::capi;
 use crate::host;
 use crate::lab;
 use crate::steps::{Steps, cargo};
@@ -33,7 +34,7 @@ pub(crate) fn run(steps: &mut Steps, quick: bool) {
         Err(reason) => steps.skip("votes beside corosync-vqsim", &reason),
     }
     steps.run("tests", workspace);
-    steps.check("C libraries", crate::capi::trial);
+    c_libraries(steps);
     let portable = ["test", "-p", "synchrotron-link", "--no-default-features"];
     steps.run("link tests without aws-lc", cargo(portable));
     match lab::build_needs() {
@@ -50,6 +51,18 @@ pub(crate) fn run(steps: &mut Steps, quick: bool) {
     }
     if !quick {
         steps.run("interleavings (loom)", loom());
+    }
+}
+
+/// Programs in C over Corosync's libraries.
+pub(crate) fn c_libraries(steps: &mut Steps) {
+    steps.check("C libraries", capi::trial);
+    match capi::debian_libsam() {
+        Ok(libsam) => {
+            steps
+                .check("C libraries below Debian's libsam", || capi::beside_debian_libsam(&libsam));
+        }
+        Err(reason) => steps.skip("C libraries below Debian's libsam", &reason),
     }
 }
 

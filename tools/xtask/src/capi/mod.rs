@@ -11,9 +11,10 @@ use anyhow::{Context, ensure};
 use cargo_metadata::MetadataCommand;
 
 use crate::host;
+use crate::run::{output, run};
 use crate::steps::cargo;
-use table::{LIBRARIES, Library};
-pub(crate) use trial::run as trial;
+pub(crate) use table::{LIBRARIES, Library};
+pub(crate) use trial::{beside_debian_libsam, debian_libsam, run as trial};
 
 /// Programs this needs, and the Debian packages that have them.
 const PROGRAMS: [(&str, &str); 3] = [("cc", "gcc"), ("nm", "binutils"), ("readelf", "binutils")];
@@ -21,9 +22,9 @@ const PROGRAMS: [(&str, &str); 3] = [("cc", "gcc"), ("nm", "binutils"), ("readel
 /// Where things are.
 pub(crate) struct Places {
     /// The sources.
-    root: PathBuf,
+    pub(crate) root: PathBuf,
     /// What cargo makes.
-    target: PathBuf,
+    pub(crate) target: PathBuf,
     /// What this makes: `lib*.so*`, `include`, `pkgconfig`.
     pub(crate) out: PathBuf,
 }
@@ -53,6 +54,7 @@ pub(crate) fn link() -> anyhow::Result<Places> {
         let text = pkg_config(library);
         fs::write(places.out.join(format!("pkgconfig/lib{}.pc", library.name)), text)?;
     }
+    fs::write(places.out.join("pkgconfig/corosync.pc"), pkg_config_of_all())?;
     let headers = places.out.join("include/corosync");
     fs::create_dir_all(&headers)?;
     for header in fs::read_dir(places.root.join("shm-ipc/capi/include/corosync"))? {
@@ -150,22 +152,22 @@ fn check_layouts(places: &Places) -> anyhow::Result<()> {
 
 fn pkg_config(library: &Library) -> String {
     let Library { name, about, .. } = library;
-    let version = env!("CARGO_PKG_VERSION");
     format!(
         "prefix=/usr\nincludedir=${{prefix}}/include\nlibdir=${{prefix}}/lib\n\n\
          Name: lib{name}\nDescription: Synchrotron's library for {about}, as Corosync's\n\
-         Version: {version}\nLibs: -L${{libdir}} -l{name}\nCflags: -I${{includedir}}\n"
+         Version: {LIKE_VERSION}\nLibs: -L${{libdir}} -l{name}\nCflags: -I${{includedir}}\n"
     )
 }
 
-fn run(command: &mut Command) -> anyhow::Result<()> {
-    let status = command.status().with_context(|| format!("{command:?}"))?;
-    ensure!(status.success(), "{command:?} ended with {status}");
-    Ok(())
-}
+/// The version of Corosync that this is like: programs look whether it is new enough for them.
+const LIKE_VERSION: &str = "3.1.7";
 
-fn output(command: &mut Command) -> anyhow::Result<String> {
-    let output = command.output().with_context(|| format!("{command:?}"))?;
-    ensure!(output.status.success(), "{command:?} ended with {}", output.status);
-    Ok(String::from_utf8(output.stdout)?)
+/// Where Corosync has its files; programs ask `corosync.pc`.
+fn pkg_config_of_all() -> String {
+    format!(
+        "prefix=/usr\nincludedir=${{prefix}}/include\nlogdir=/var/log/corosync\n\
+         corosysconfdir=/etc/corosync\n\n\
+         Name: corosync\nDescription: Synchrotron in the place of Corosync\n\
+         Version: {LIKE_VERSION}\nCflags: -I${{includedir}}\n"
+    )
 }

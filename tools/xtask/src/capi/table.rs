@@ -23,6 +23,11 @@ impl Library {
         format!("{}.{}", self.soname(), self.minor)
     }
 
+    /// The Debian package that has Corosync's.
+    pub(crate) fn debian_package(&self) -> String {
+        format!("lib{}{}", self.name.replace('_', "-"), self.major)
+    }
+
     /// Every symbol with its version.
     pub(crate) fn symbols(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         self.nodes.iter().flat_map(|(node, symbols)| symbols.iter().map(move |s| (*s, *node)))
@@ -213,6 +218,29 @@ pub(crate) const LIBRARIES: &[Library] = &[
                 "cmap_set_uint8",
                 "cmap_track_add",
                 "cmap_track_delete",
+            ],
+        )],
+    },
+    Library {
+        name: "sam",
+        major: 4,
+        minor: "4.0",
+        about: "watching a process",
+        nodes: &[(
+            "COROSYNC_SAM_1.0",
+            &[
+                "sam_data_getsize",
+                "sam_data_restore",
+                "sam_data_store",
+                "sam_finalize",
+                "sam_hc_callback_register",
+                "sam_hc_send",
+                "sam_initialize",
+                "sam_mark_failed",
+                "sam_register",
+                "sam_start",
+                "sam_stop",
+                "sam_warn_signal_set",
             ],
         )],
     },

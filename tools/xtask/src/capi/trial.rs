@@ -1,15 +1,17 @@
-//! `calls.c` over a real engine: what every function returns, compared with what is written down.
+//! `calls.c` and `sam.c` over a real engine: what every function returns, compared with what is written down.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::UdpSocket;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 
-use super::{link, run as run_command};
+use super::{Places, link};
+use crate::host;
+use crate::run::run as run_command;
 use crate::steps::cargo;
 
 /// How long the engine may take to listen.
@@ -18,44 +20,89 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Line after which the program wants the engine to end.
 const END_THE_ENGINE: &str = "now end the engine";
 
-/// Links the libraries, then runs the program over an engine of its own.
+/// Programs of `shm-ipc/capi/tests`, with their arguments and the libraries they link: each says what the file of its
+/// name with `.txt` says.
+const PROGRAMS: [(&str, &[&str], &[&str]); 2] = [
+    ("calls", &["null"], &["cpg", "cfg", "cmap", "quorum", "votequorum", "corosync_common"]),
+    ("sam", &[], &["sam", "cmap"]),
+];
+
+/// Links the libraries, then runs the programs, each over an engine of its own.
 pub(crate) fn run() -> anyhow::Result<()> {
     let places = link()?;
     run_command(&mut cargo(["build", "--quiet", "-p", "synchrotron-daemon"]))?;
-    let sources = places.root.join("shm-ipc/capi/tests");
-    let program = places.out.join("calls");
+    PROGRAMS.iter().try_for_each(|(name, arguments, libraries)| {
+        let program = compile(&places, name, libraries)?;
+        compare(&places, name, &program, arguments, &places.out)
+    })
+}
+
+/// Where Debian's own libsam is, which is a client of libquorum and libcmap.
+///
+/// # Errors
+/// Why it is not there, for people to read.
+pub(crate) fn debian_libsam() -> Result<PathBuf, String> {
+    let found = || {
+        let places = fs::read_dir("/usr/lib").ok()?;
+        places.filter_map(|dir| Some(dir.ok()?.path().join("libsam.so.4"))).find(|p| p.exists())
+    };
+    found().map_or_else(|| host::install("libsam4"), |_| Ok(()))?;
+    found().ok_or_else(|| "the package libsam4 brings no libsam.so.4".to_owned())
+}
+
+/// Runs the program for libsam with Debian's, over our other libraries.
+pub(crate) fn beside_debian_libsam(libsam: &Path) -> anyhow::Result<()> {
+    let places = Places::find()?;
+    let program = compile(&places, "sam", &["sam", "cmap"])?;
+    let libraries = places.out.join("beside");
+    fs::create_dir_all(&libraries)?;
+    std::os::unix::fs::symlink(libsam, libraries.join("libsam.so.4"))?;
+    for library in ["libquorum.so.5", "libcmap.so.4"] {
+        std::os::unix::fs::symlink(places.out.join(library), libraries.join(library))?;
+    }
+    let compared = compare(&places, "sam", &program, &[], &libraries);
+    fs::remove_dir_all(&libraries)?;
+    compared
+}
+
+fn compile(places: &Places, name: &str, libraries: &[&str]) -> anyhow::Result<PathBuf> {
+    let source = places.root.join(format!("shm-ipc/capi/tests/{name}.c"));
+    let program = places.out.join(name);
     let mut cc = Command::new("cc");
     cc.arg("-Wall").arg("-I").arg(places.out.join("include")).arg("-o").arg(&program);
-    cc.arg(sources.join("calls.c")).arg("-L").arg(&places.out);
-    cc.args(["-lcpg", "-lcfg", "-lcmap", "-lquorum", "-lvotequorum", "-lcorosync_common"]);
+    cc.arg(source).arg("-L").arg(&places.out);
+    cc.args(libraries.iter().map(|library| format!("-l{library}")));
     run_command(cc.arg("-lpthread"))?;
+    Ok(program)
+}
+
+/// Runs a program with these libraries over an engine of its own: it says what is written down.
+fn compare(
+    places: &Places,
+    name: &str,
+    program: &Path,
+    arguments: &[&str],
+    libraries: &Path,
+) -> anyhow::Result<()> {
     let dir = places.out.join("trial");
     let mut engine = Engine::start(&places.target.join("debug/synchrotrond"), &dir)?;
-    let found = calls(&program, &places.out, &dir.join("socket"), &mut engine)?;
-    let written = fs::read_to_string(sources.join("calls.txt"))?;
+    let mut command = Command::new(program);
+    command.args(arguments).env("LD_LIBRARY_PATH", libraries);
+    let found = said(command.env("SYNCHROTRON_SOCKET", dir.join("socket")), &mut engine)?;
+    let file = format!("{name}.txt");
+    let written = fs::read_to_string(places.root.join("shm-ipc/capi/tests").join(&file))?;
     fs::remove_dir_all(&dir)?;
-    fs::remove_file(&program)?;
+    fs::remove_file(program)?;
     let different: Vec<_> =
         found.lines().zip(written.lines()).filter(|(found, written)| found != written).collect();
-    ensure!(different.is_empty(), "found, and written in calls.txt: {different:#?}");
-    ensure!(found == written, "calls.txt has other lines than these:\n{found}");
+    ensure!(different.is_empty(), "found, and written in {file}: {different:#?}");
+    ensure!(found == written, "{file} has other lines than these:\n{found}");
     Ok(())
 }
 
 /// Runs the program, ends the engine when it asks for that, and returns what it said.
-fn calls(
-    program: &Path,
-    libraries: &Path,
-    socket: &Path,
-    engine: &mut Engine,
-) -> anyhow::Result<String> {
-    let mut child = Command::new(program)
-        .arg("null")
-        .env("LD_LIBRARY_PATH", libraries)
-        .env("SYNCHROTRON_SOCKET", socket)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()?;
+fn said(command: &mut Command, engine: &mut Engine) -> anyhow::Result<String> {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
     let output = child.stdout.take().context("its output was piped")?;
     let mut said = String::new();
     for line in BufReader::new(output).lines() {
