@@ -1,10 +1,11 @@
-//! What CI runs, runnable at home: `cargo xtask tidy | ci | test | sim | link-capi | rdma-lab`.
+//! What CI runs, runnable at home: `cargo xtask tidy | ci | test | sim | link-capi | package | rdma-lab`.
 #![forbid(unsafe_code)]
 
 mod capi;
 mod deny;
 mod host;
 mod lab;
+mod package;
 mod run;
 mod steps;
 mod test;
@@ -49,6 +50,8 @@ enum Task {
         #[arg(long)]
         r#try: bool,
     },
+    /// Make Debian packages in `target/debian`, and try them in a clean Debian with `--try`.
+    Package(package::Args),
     /// Run something beside soft-RoCE devices in an emulated machine; needs no hardware.
     RdmaLab(lab::Args),
 }
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Task::Sim { args } => return sim(&args),
         Task::LinkCapi { r#try: true } => test::c_libraries(&mut steps),
         Task::LinkCapi { r#try: false } => steps.check("link-capi", || capi::link().map(drop)),
+        Task::Package(args) => steps.check("package", || package::run(&args)),
         Task::RdmaLab(args) => steps.check("rdma-lab", || lab::run(&args)),
     }
     steps.finish()
@@ -115,6 +119,10 @@ fn ci(steps: &mut Steps) {
     docs.env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private_intra_doc_links");
     steps.run("documentation", docs);
     steps.check("licences", deny::run);
+    match package::trial_needs() {
+        Ok(()) => steps.check("packages", || package::run(&package::Args::TRIAL)),
+        Err(reason) => steps.skip("packages", &reason),
+    }
     test::run(steps, false);
 }
 
