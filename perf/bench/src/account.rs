@@ -31,6 +31,7 @@ struct Sender {
 
 impl Account {
     /// Enters a message: each sender numbers its own from zero without holes.
+    #[inline]
     pub(crate) fn message(&mut self, node: u32, number: u64, bytes: usize) {
         self.messages += 1;
         self.bytes += bytes as u64;
@@ -38,8 +39,13 @@ impl Account {
         let sender = self.sender(node);
         let expected = std::mem::replace(&mut sender.next, number + 1);
         if number != expected {
-            self.find(format!("message {number} of node {node} where {expected} was to come"));
+            self.stray(node, number, expected);
         }
+    }
+
+    #[cold]
+    fn stray(&mut self, node: u32, number: u64, expected: u64) {
+        self.find(format!("message {number} of node {node} where {expected} was to come"));
     }
 
     /// Enters something that must not happen.
@@ -49,15 +55,21 @@ impl Account {
         }
     }
 
+    #[inline]
     fn sender(&mut self, node: u32) -> &mut Sender {
         if self.senders.get(self.last).is_none_or(|sender| sender.node != node) {
-            let known = self.senders.iter().position(|sender| sender.node == node);
-            self.last = known.unwrap_or_else(|| {
-                self.senders.push(Sender { node, next: 0 });
-                self.senders.len() - 1
-            });
+            self.turn_to(node);
         }
         &mut self.senders[self.last]
+    }
+
+    #[cold]
+    fn turn_to(&mut self, node: u32) {
+        let known = self.senders.iter().position(|sender| sender.node == node);
+        self.last = known.unwrap_or_else(|| {
+            self.senders.push(Sender { node, next: 0 });
+            self.senders.len() - 1
+        });
     }
 }
 

@@ -62,8 +62,14 @@ impl Sizes {
 #[derive(Debug)]
 pub(crate) struct Pace {
     load: Load,
+    /// Most messages on the way in a flood.
+    window: u64,
     /// When the next message (or burst) is meant to be sent.
     due_ns: f64,
+    /// From one message of an open loop to the next.
+    interval_ns: f64,
+    /// Nothing is sent before.
+    pause_until_ns: u64,
     /// Messages of the present burst that are still to be sent.
     left: u32,
 }
@@ -82,22 +88,46 @@ pub(crate) enum Due {
 /// Fewest messages on the way in a flood.
 const FLOOD_MESSAGES_MIN: u64 = 8;
 
+/// An open loop whose messages follow each other faster than this sends those together that have become due in
+/// [`TICK_NS`]: it would never sleep otherwise, and where cores are shared everybody else would wait until the
+/// scheduler takes the core from it, for milliseconds. Latency counts from the time at which each was due.
+const TICKS_BELOW_NS: f64 = 5_000.0;
+
+/// See [`TICKS_BELOW_NS`]: about what going to sleep and being woken takes.
+const TICK_NS: u64 = 25_000;
+
 impl Pace {
     /// From `start_ns` on.
-    pub(crate) fn new(load: Load, start_ns: u64) -> Self {
-        Self { load, due_ns: start_ns as f64, left: 0 }
+    ///
+    /// Messages have `mean_bytes` each.
+    pub(crate) fn new(load: Load, mean_bytes: f64, start_ns: u64) -> Self {
+        let window = match load {
+            Load::Flood { window_bytes } => (window_bytes as f64 / mean_bytes) as u64,
+            _ => 0,
+        };
+        let interval_ns = match load {
+            Load::Rate { per_second } => 1e9 / per_second,
+            _ => 0.0,
+        };
+        Self {
+            load,
+            window: window.max(FLOOD_MESSAGES_MIN),
+            due_ns: start_ns as f64,
+            interval_ns,
+            pause_until_ns: 0,
+            left: 0,
+        }
     }
 
-    /// What is due, with so many messages on the way, which have `mean_bytes` each.
-    pub(crate) fn due(&self, now_ns: u64, on_the_way: u64, mean_bytes: f64) -> Due {
+    /// What is due, with so many messages on the way.
+    #[inline]
+    pub(crate) fn due(&self, now_ns: u64, on_the_way: u64) -> Due {
         let due_ns = self.due_ns as u64;
         match self.load {
             Load::Silent => Due::Later,
-            Load::Flood { window_bytes } => {
-                let window = (window_bytes as f64 / mean_bytes) as u64;
-                let has_room = on_the_way < window.max(FLOOD_MESSAGES_MIN);
-                if has_room { Due::Now(now_ns) } else { Due::Later }
-            }
+            Load::Flood { .. } if on_the_way < self.window => Due::Now(now_ns),
+            Load::Flood { .. } => Due::Later,
+            Load::Rate { .. } if now_ns < self.pause_until_ns => Due::At(self.pause_until_ns),
             Load::Single { .. } if on_the_way > 0 => Due::Later,
             // The lateness of our own alarm clock is not the ring's.
             Load::Single { .. } if due_ns <= now_ns => Due::Now(now_ns),
@@ -107,9 +137,15 @@ impl Pace {
     }
 
     /// A message was sent.
-    pub(crate) fn sent(&mut self) {
+    #[inline]
+    pub(crate) fn sent(&mut self, now_ns: u64) {
         match self.load {
-            Load::Rate { per_second } => self.due_ns += 1e9 / per_second,
+            Load::Rate { .. } => {
+                self.due_ns += self.interval_ns;
+                if self.interval_ns < TICKS_BELOW_NS && self.due_ns > now_ns as f64 {
+                    self.pause_until_ns = now_ns + TICK_NS;
+                }
+            }
             Load::Burst { messages, every_ns } => {
                 self.left = if self.left == 0 { messages } else { self.left } - 1;
                 if self.left == 0 {
@@ -140,39 +176,52 @@ mod tests {
 
     #[test]
     fn an_open_loop_does_not_wait_for_anything() {
-        let mut pace = Pace::new(Load::Rate { per_second: 1e6 }, 1000);
-        assert_eq!(pace.due(500, 0, 64.0), Due::At(1000));
-        assert_eq!(pace.due(9000, 1000, 64.0), Due::Now(1000));
-        pace.sent();
-        assert_eq!(pace.due(9000, 1000, 64.0), Due::Now(2000));
+        let mut pace = Pace::new(Load::Rate { per_second: 1e5 }, 64.0, 1000);
+        assert_eq!(pace.due(500, 0), Due::At(1000));
+        assert_eq!(pace.due(99_000, 1000), Due::Now(1000));
+        pace.sent(99_000);
+        assert_eq!(pace.due(99_000, 1000), Due::Now(11_000));
+    }
+
+    #[test]
+    fn a_fast_open_loop_sends_together_what_became_due_together() {
+        let mut pace = Pace::new(Load::Rate { per_second: 1e6 }, 64.0, 1000);
+        for due_ns in [1000, 2000, 3000] {
+            assert_eq!(pace.due(3500, 0), Due::Now(due_ns));
+            pace.sent(3500);
+        }
+        let next = 3500 + TICK_NS;
+        assert_eq!(pace.due(next - 1, 0), Due::At(next));
+        assert_eq!(pace.due(next, 0), Due::Now(4000));
     }
 
     #[test]
     fn a_burst_is_due_as_a_whole() {
-        let mut pace = Pace::new(Load::Burst { messages: 3, every_ns: 1000 }, 1000);
+        let mut pace = Pace::new(Load::Burst { messages: 3, every_ns: 1000 }, 64.0, 1000);
         for _ in 0..3 {
-            assert_eq!(pace.due(1000, 0, 64.0), Due::Now(1000));
-            pace.sent();
+            assert_eq!(pace.due(1000, 0), Due::Now(1000));
+            pace.sent(1000);
         }
-        assert_eq!(pace.due(1000, 3, 64.0), Due::At(2000));
+        assert_eq!(pace.due(1000, 3), Due::At(2000));
     }
 
     #[test]
     fn a_single_message_is_alone_and_pauses() {
-        let mut pace = Pace::new(Load::Single { gap_ns: 1000 }, 0);
-        assert_eq!(pace.due(50, 0, 64.0), Due::Now(50));
-        pace.sent();
-        assert_eq!(pace.due(60, 1, 64.0), Due::Later);
+        let mut pace = Pace::new(Load::Single { gap_ns: 1000 }, 64.0, 0);
+        assert_eq!(pace.due(50, 0), Due::Now(50));
+        pace.sent(50);
+        assert_eq!(pace.due(60, 1), Due::Later);
         pace.back(70);
-        assert_eq!(pace.due(80, 0, 64.0), Due::At(1070));
+        assert_eq!(pace.due(80, 0), Due::At(1070));
     }
 
     #[test]
     fn a_flood_keeps_its_window() {
-        let pace = Pace::new(Load::Flood { window_bytes: 6400 }, 0);
-        assert_eq!(pace.due(5, 99, 64.0), Due::Now(5));
-        assert_eq!(pace.due(5, 100, 64.0), Due::Later);
-        assert_eq!(pace.due(5, 7, 1e6), Due::Now(5));
+        let load = Load::Flood { window_bytes: 6400 };
+        let pace = Pace::new(load, 64.0, 0);
+        assert_eq!(pace.due(5, 99), Due::Now(5));
+        assert_eq!(pace.due(5, 100), Due::Later);
+        assert_eq!(Pace::new(load, 1e6, 0).due(5, 7), Due::Now(5));
     }
 
     #[test]

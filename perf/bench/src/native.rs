@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use client::{Client, Event, Group, Options, PublishError};
+use client::{Client, Event, Group, Message, Options, PublishError};
 
 use crate::desk::Desk;
 use crate::payload;
@@ -19,9 +19,6 @@ const SUBMIT_BYTES_LARGE: u32 = 4 << 20;
 
 /// What a message takes in the submit ring beyond its bytes, at most: headers of its pieces.
 const HEADERS_BYTES: usize = 4 << 10;
-
-/// Events entered under one lock.
-const BATCH: usize = 256;
 
 /// A member of the group, connected to one engine.
 pub(crate) struct Native {
@@ -63,12 +60,13 @@ impl Native {
         Ok(Some(Self { client, group, me, submit_bytes: submit_bytes as usize, large }))
     }
 
-    /// Publishes a message; `false` if there is no room now.
+    /// Publishes a message, which [`Native::show`] shows; `false` if there is no room now.
+    #[inline]
     pub(crate) fn send(&mut self, bytes: usize, number: u64, due_ns: u64) -> anyhow::Result<bool> {
         let sent = if bytes <= LOAN_BYTES_MAX {
             self.client.loan(&self.group, bytes).map(|mut loan| {
                 payload::fill(&mut loan, number, due_ns);
-                loan.commit();
+                loan.stage();
             })
         } else if self.client.unsent_bytes() + bytes + HEADERS_BYTES > self.submit_bytes {
             Err(PublishError::Full)
@@ -83,40 +81,51 @@ impl Native {
         }
     }
 
+    /// Shows the engine what was published.
+    pub(crate) fn show(&mut self) {
+        self.client.show();
+    }
+
     /// Enters what has arrived, about `most` events; how many there were.
     pub(crate) fn take(&mut self, most: usize, desk: &Mutex<Desk>) -> anyhow::Result<usize> {
         let mut taken = 0;
+        let mut desk = lock(desk);
         while taken < most {
-            let mut desk = lock(desk);
-            for _ in 0..BATCH {
-                let Some(event) = self.client.try_recv() else { return Ok(taken) };
-                taken += 1;
-                if !note(self.me, &mut desk, event) {
-                    bail!("the engine ended the session");
-                }
+            let Some(event) = self.client.try_recv() else { break };
+            taken += 1;
+            if !note(self.me, &mut desk, event) {
+                bail!("the engine ended the session");
             }
+            let me = self.me;
+            taken += self.client.rest_of_run(|message| enter(me, &mut desk, message));
         }
+        desk.stamp();
         Ok(taken)
     }
 
     /// Waits for something to arrive.
     pub(crate) fn wait(&mut self, timeout: Duration, desk: &Mutex<Desk>) -> anyhow::Result<()> {
-        if let Some(event) = self.client.recv(Some(timeout))
-            && !note(self.me, &mut lock(desk), event)
-        {
+        let Some(event) = self.client.recv(Some(timeout)) else { return Ok(()) };
+        let mut desk = lock(desk);
+        if !note(self.me, &mut desk, event) {
             bail!("the engine ended the session");
         }
+        desk.stamp();
         Ok(())
     }
+}
+
+/// Enters a message.
+#[inline]
+fn enter(me: (u32, u32), desk: &mut Desk, message: &Message<'_>) {
+    let sender = (message.sender.node, message.sender.session);
+    desk.message(sender.0, sender == me, message.bytes);
 }
 
 /// Enters an event; `false`: it was the last one.
 fn note(me: (u32, u32), desk: &mut Desk, event: Event<'_>) -> bool {
     match event {
-        Event::Message(message) => {
-            let sender = (message.sender.node, message.sender.session);
-            desk.message(sender.0, sender == me, message.bytes);
-        }
+        Event::Message(message) => enter(me, desk, &message),
         Event::View(view) => {
             let mut nodes: Vec<u32> = view.members.iter().map(|member| member.node).collect();
             nodes.dedup();

@@ -167,10 +167,18 @@ impl Member {
         }
     }
 
+    #[inline]
     fn send(&mut self, bytes: usize, number: u64, due_ns: u64) -> anyhow::Result<bool> {
         match self {
             Self::Native(member) => member.send(bytes, number, due_ns),
             Self::Cpg(member) => member.send(bytes, number, due_ns),
+        }
+    }
+
+    /// To be called after the last of some messages.
+    fn show(&mut self) {
+        if let Self::Native(member) = self {
+            member.show();
         }
     }
 
@@ -203,13 +211,13 @@ fn work(shared: &Shared, place: &Place, message_bytes_max: usize) -> anyhow::Res
     };
     let mut order =
         Order { load: Load::Silent, sizes: Sizes(vec![64]), waiting: Waiting::Block, delay_ns: 0 };
-    let mut pace = Pace::new(order.load, 0);
+    let mut pace = Pace::new(order.load, order.sizes.mean(), 0);
     let (mut number, mut back) = (0, 0);
     while !shared.stop.load(Ordering::Relaxed) {
         if shared.has_order.swap(false, Ordering::Acquire)
             && let Some(new) = lock(&shared.order).take()
         {
-            pace = Pace::new(new.load, now_ns() + new.delay_ns);
+            pace = Pace::new(new.load, new.sizes.mean(), now_ns() + new.delay_ns);
             lock(&shared.desk).sample_every = pace.sample_every();
             order = new;
         }
@@ -221,6 +229,7 @@ fn work(shared: &Shared, place: &Place, message_bytes_max: usize) -> anyhow::Res
         }
         let (sent, wait) = publish(&mut member, &mut pace, &order.sizes, &mut number, back)?;
         if sent > 0 {
+            member.show();
             shared.sent.store(number, Ordering::Relaxed);
         }
         if taken + sent == 0 {
@@ -243,15 +252,14 @@ fn publish(
     back: u64,
 ) -> anyhow::Result<(usize, Duration)> {
     let now = now_ns();
-    let mean = sizes.mean();
     for sent in 0..BURST {
-        match pace.due(now, *number - back, mean) {
+        match pace.due(now, *number - back) {
             Due::Now(due_ns) => {
                 if !member.send(sizes.of(*number), *number, due_ns)? {
                     return Ok((sent as usize, ROOM_WAIT));
                 }
                 *number += 1;
-                pace.sent();
+                pace.sent(now);
             }
             Due::At(at_ns) => {
                 let wait = Duration::from_nanos(at_ns.saturating_sub(now));

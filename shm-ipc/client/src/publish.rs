@@ -21,8 +21,16 @@ pub struct Loan<'a> {
 
 impl Loan<'_> {
     /// Sends it.
+    #[inline]
     pub fn commit(self) {
         self.loan.send();
+    }
+
+    /// Sends it together with what follows: the engine sees it at the next [`Client::show`], or when something is
+    /// published in another way or waited for. Showing costs as much as writing a short message.
+    #[inline]
+    pub fn stage(self) {
+        self.loan.commit();
     }
 }
 
@@ -139,6 +147,11 @@ impl Client {
         Ok(Loan { loan })
     }
 
+    /// Shows the engine what was staged ([`Loan::stage`]).
+    pub fn show(&mut self) {
+        self.attachment.flush();
+    }
+
     /// Waits until a message of `len` bytes (at most 32 KiB) has room in the submit ring, or the
     /// session is over. False: the time is over.
     pub fn wait_for_room(&mut self, len: usize, timeout: Option<Duration>) -> bool {
@@ -224,6 +237,7 @@ impl Client {
 
     /// Waits for something to receive or (`room`) for that many bytes of room. False: the time is over.
     pub(crate) fn wait(&mut self, timeout: Option<Duration>, room: Option<usize>) -> bool {
+        self.attachment.flush();
         match self.attachment.wait(timeout, room) {
             Ok(rung) => rung,
             // The kernel cannot wait on descriptors that are ours and open: something took them away.

@@ -85,6 +85,29 @@ impl Client {
         self.try_recv_next()
     }
 
+    /// Gives the messages that are left of the run from which the last event came: those that were sent one after
+    /// the other by the same program to the same group and lie together. So what is the same for all of them is
+    /// looked at once, which is what most of the time of a short message goes to. Returns how many there were;
+    /// often none. Whatever comes after them comes from [`Client::try_recv`].
+    #[inline]
+    pub fn rest_of_run(&mut self, mut take: impl FnMut(&Message<'_>)) -> usize {
+        let Some(mut at) = self.inbox.next_at.filter(|_| self.inbox.kept.is_empty()) else { return 0 };
+        self.inbox.next_at = None;
+        let Some(run) = &self.inbox.run else { return 0 };
+        let body = self.attachment.item_body();
+        let mut message = run.message(&[]);
+        let mut count = 0;
+        while at < body.len()
+            && let Some((range, next)) = record_at(body, at)
+        {
+            message.bytes = &body[range];
+            take(&message);
+            count += 1;
+            at = next;
+        }
+        count
+    }
+
     fn try_recv_next(&mut self) -> Option<Event<'_>> {
         let ready = match self.inbox.kept.pop_front() {
             Some(ready) => {
@@ -128,7 +151,7 @@ impl Client {
     fn in_place(&self, range: Range<usize>) -> Event<'_> {
         let bytes = self.attachment.item_body().get(range).unwrap_or_default();
         // The run of the present item was set when the range was made.
-        self.inbox.run.as_ref().map_or(Event::Disconnected, |run| run.message(bytes))
+        self.inbox.run.as_ref().map_or(Event::Disconnected, |run| Event::Message(run.message(bytes)))
     }
 
     /// Puts the borrowed parts back.
@@ -137,7 +160,7 @@ impl Client {
             Ready::InPlace(range) => self.in_place(range),
             Ready::Owned(run, bytes) => {
                 let (run, bytes) = &*self.inbox.owned.insert((run, bytes));
-                run.message(bytes)
+                Event::Message(run.message(bytes))
             }
             Ready::View(view) => Event::View(view),
             Ready::Refused { request, reason } => Event::Refused { request, reason },
@@ -374,14 +397,9 @@ impl Run {
     }
 
     #[inline]
-    fn message<'a>(&'a self, bytes: &'a [u8]) -> Event<'a> {
-        Event::Message(Message {
-            group: &self.group,
-            sender: self.sender,
-            bytes,
-            order: self.order,
-            safe: self.safe,
-        })
+    fn message<'a>(&'a self, bytes: &'a [u8]) -> Message<'a> {
+        let Self { group, sender, order, safe } = self;
+        Message { group, sender: *sender, bytes, order: *order, safe: *safe }
     }
 }
 
