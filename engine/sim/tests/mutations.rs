@@ -57,6 +57,11 @@ fn safe_delivery_catches_one_rotation_instead_of_two() {
 }
 
 #[test]
+fn safe_delivery_catches_what_one_member_has_taken_for_what_all_have() {
+    catches(Checker::SafeDelivery, mutation(Mutation::AskOne));
+}
+
+#[test]
 fn self_delivery_catches_own_frames_left_out() {
     catches(Checker::SelfDelivery, mutation(Mutation::NoSelfDelivery));
 }

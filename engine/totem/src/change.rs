@@ -129,6 +129,7 @@ impl Ordering {
     fn renumber(&mut self, moved: &Moved<'_>, me: NodeId) {
         self.members = Members::new(moved.set(&self.members.set), moved.new, me);
         self.heard_ns = moved.all(&self.heard_ns, 0);
+        self.asked.renumber(moved);
         self.life.answered = moved.all(&self.life.answered, 0);
         self.wants = moved.set(&self.wants);
         self.leavers = moved.set(&self.leavers);

@@ -7,6 +7,10 @@ use crate::Tuning;
 /// A rotation that takes longer than this share of the timeout is too long: windows shrink.
 const ROTATION_SHARE: u64 = 8;
 
+/// Who keeps the token may have this many times the personal window on the way: all of half the global one unless
+/// frames were lost lately.
+const KEPT_PERSONAL: u64 = 8;
+
 /// This node's adaptive window (additive increase, multiplicative decrease).
 pub(crate) struct Flow {
     personal: u64,
@@ -53,8 +57,32 @@ impl Flow {
         let facts = &token.in_force;
         let share = (self.global / u64::from(facts.senders.max(1))).max(2 * self.least_charge);
         let credit = facts.credit.min(token.collecting.credit).min(free_bytes);
-        let room = self.global.min(credit).saturating_sub(token.in_flight);
-        self.personal.min(share).min(room)
+        self.personal.min(share).min(self.room(token, credit))
+    }
+
+    /// Bytes that may be numbered now by whoever keeps the token, of whose frames `unstable_bytes` are not
+    /// known to be everywhere: nobody else wants a share, and members said with their answers how much they can
+    /// take in (`credit`).
+    pub(crate) fn allowed_kept(
+        &self,
+        token: &Token,
+        unstable_bytes: u64,
+        credit: Option<u64>,
+        free_bytes: u64,
+    ) -> u64 {
+        let told = token.in_force.credit.min(token.collecting.credit);
+        let credit = credit.unwrap_or(told).min(free_bytes);
+        let window = self.kept_bytes().saturating_sub(unstable_bytes);
+        window.min(self.room(token, credit))
+    }
+
+    /// Most bytes that are not known to be everywhere while the token is kept.
+    pub(crate) fn kept_bytes(&self) -> u64 {
+        (self.global / 2).min(KEPT_PERSONAL * self.personal)
+    }
+
+    fn room(&self, token: &Token, credit: u64) -> u64 {
+        self.global.min(credit).saturating_sub(token.in_flight)
     }
 
     /// Once per regular visit: shrink when the last rotation lost frames or took too long, grow

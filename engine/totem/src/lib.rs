@@ -11,6 +11,7 @@
 extern crate alloc;
 
 mod api;
+mod asked;
 mod cause;
 mod change;
 mod clique;

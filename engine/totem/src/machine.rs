@@ -337,6 +337,7 @@ impl Totem {
         match timer {
             Timer::TokenLoss => self.token_lost(now_ns),
             Timer::TokenRetransmit => self.current().retransmit(now_ns),
+            Timer::Hold if self.ring.keep_on(now_ns, &mut self.ctx) => {}
             Timer::Hold => {
                 // Kept long enough: what was sent becomes stable only if the token goes round.
                 if let Some(held) = &mut self.ring.held {

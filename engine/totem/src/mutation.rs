@@ -9,6 +9,8 @@ pub enum Mutation {
     SkipStableCheck,
     /// Safe frames are delivered like agreed ones.
     SafeAsAgreed,
+    /// What one member has counts as known to be everywhere.
+    AskOne,
     /// A gap is stepped over when later frames are here.
     DeliverGap,
     /// A node does not deliver every eighth frame of its own.

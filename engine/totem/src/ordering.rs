@@ -8,6 +8,7 @@ use wire::data::{DATA_HEADER_BYTES, DataHeader, FLAG_CONTROL, FLAG_HELD, FLAG_SA
 use wire::state::ControlKind;
 use wire::{NodeId, NodeSet, RingId};
 
+use crate::asked::Asked;
 use crate::ctx::Ctx;
 use crate::flow::Flow;
 use crate::lease::Life;
@@ -63,6 +64,8 @@ pub(crate) struct Ordering {
     pub(crate) wants: NodeSet,
     /// When each member (by position) last answered.
     pub(crate) heard_ns: alloc::vec::Vec<u64>,
+    /// What is asked of the members while the token is kept, and what they answered.
+    pub(crate) asked: Asked,
     pub(crate) flow: Flow,
     pub(crate) repair: Repair,
     /// First frame numbered but not sent yet.
@@ -106,6 +109,7 @@ impl Ordering {
             holder: None,
             wants: NodeSet::EMPTY,
             heard_ns: alloc::vec![0; config.nodes.len()],
+            asked: Asked::new(config.nodes.len()),
             flow: Flow::new(&config.tuning, config.payload_bytes_max + DATA_HEADER_BYTES),
             repair: Repair::new(),
             unsent: 1,
@@ -136,6 +140,7 @@ impl Ordering {
         self.lowered_out_of_turn = false;
         self.regular_ns = 0;
         self.life.reset();
+        self.asked.reset();
         self.rested = false;
         self.unsent = 1;
         self.recovering = true;

@@ -33,8 +33,10 @@ impl Totem {
                 .map(|commit| self.on_commit(now_ns, &commit, source)),
             Some(Kind::Beacon) => self.on_beacon(now_ns, from, &frame, source),
             Some(Kind::Answer) => Answer::parse(&frame).map(|answer| {
-                if answer.ring == self.ring.ring {
-                    self.ring.on_answer(now_ns, pos, &answer);
+                if answer.ring == self.ring.ring
+                    && self.ring.on_answer(now_ns, pos, &answer, &self.ctx)
+                {
+                    self.work(now_ns, source);
                 }
             }),
             Some(Kind::Want) => self.on_want(now_ns, from, &frame, source),

@@ -8,7 +8,7 @@ use crate::ctx::Ctx;
 use crate::lease::{beacon_interval_ns, lease_ns, rest_timeout_ns};
 use crate::ordering::Ordering;
 use crate::timers::Timer;
-use crate::{Dest, Lane};
+use crate::{Dest, Lane, Mutation};
 
 /// How long the token waits at each member while none of them may number anything.
 const BLOCKED_NS: u64 = 500_000;
@@ -37,26 +37,16 @@ impl Ordering {
         let may_keep = !self.recovering
             && held.lone
             && all_here
-            && backlog == 0
             && self.wants.is_empty()
-            && self.safe_high <= self.stable
             && self.mine_last == token.seq;
-        if may_keep && self.stable == token.seq {
+        let is_stable = self.stable == token.seq;
+        if may_keep && is_stable && backlog == 0 {
             if !held.resting {
                 held.resting = true;
                 self.rest(now_ns, ctx);
             }
-        } else if may_keep
-            && held.keeping
-            && held.bytes > 0
-            && held.bytes < self.flow.global_bytes() / 2
-        {
-            held.resting = false;
-            self.rested = true;
-            self.send_rest(ctx);
-            let hold_ns = (ctx.tuning.hold_us_max * 1000).min(ctx.timeout_ns() / 4);
-            ctx.timers.set_earlier(Timer::Hold, now_ns.saturating_add(hold_ns));
-            ctx.timers.clear(Timer::Beacon);
+        } else if may_keep && !is_stable && held.keeping && held.bytes > 0 {
+            self.keep(now_ns, backlog, ctx);
         } else if held.lone && held.bytes == 0 && backlog > 0 && !self.recovering {
             // Something waits and nobody may number anything (no credit, no slot): a token that
             // spins would take the time that whoever is slow needs.
@@ -69,6 +59,41 @@ impl Ordering {
         }
         self.deliver(ctx);
         self.release();
+    }
+
+    /// Keeps the token, whose holder goes on numbering: sends what was numbered, and asks the members what they have
+    /// when half of the window was used since the last question, when it is used up, or when somebody waits for
+    /// a safe frame.
+    fn keep(&mut self, now_ns: u64, backlog: u64, ctx: &mut Ctx) {
+        let Some(held) = &mut self.held else { return };
+        held.resting = false;
+        self.rested = true;
+        ctx.timers.clear(Timer::Beacon);
+        let hold_ns = hold_ns(ctx);
+        ctx.timers.set_earlier(Timer::Hold, now_ns.saturating_add(hold_ns));
+        let unasked_bytes = held.bytes - self.asked.bytes();
+        let much = unasked_bytes >= self.flow.kept_bytes() / 2;
+        let safe = self.safe_high > self.asked.told() && !self.asked.is_waiting();
+        let ask = (much || backlog > 0 || safe) && held.token.seq > self.asked.seq();
+        self.send_rest(ctx);
+        if ask {
+            self.send_beacon(now_ns, ctx);
+        }
+    }
+
+    /// The hold timer: whether the token is kept all the same. What was sent last was not asked for yet, or some
+    /// member has not answered; it is asked (again) before the token goes round.
+    pub(crate) fn keep_on(&mut self, now_ns: u64, ctx: &mut Ctx) -> bool {
+        let Some(held) = &self.held else { return false };
+        let keeps = held.keeping && !held.resting && held.bytes > 0 && held.token.seq > self.stable;
+        if !keeps || !self.wants.is_empty() || !self.asked.try_again() {
+            return false;
+        }
+        self.send_rest(ctx);
+        self.send_beacon(now_ns, ctx);
+        let hold_ns = hold_ns(ctx);
+        ctx.after(Timer::Hold, now_ns, hold_ns);
+        true
     }
 
     /// Whom to send the token to out of turn: the one member that asked, unless several did or this
@@ -84,6 +109,9 @@ impl Ordering {
         ctx.counters.rests += 1;
         self.rested = true;
         ctx.timers.clear(Timer::Hold);
+        if let Some(held) = &mut self.held {
+            held.stable_bytes = held.bytes;
+        }
         self.heard_ns.iter_mut().for_each(|heard| *heard = now_ns);
         self.send_beacon(now_ns, ctx);
         ctx.after(Timer::Beacon, now_ns, self.beacon_interval_ns(ctx));
@@ -98,13 +126,14 @@ impl Ordering {
         rest_timeout_ns(ctx.timeout_ns(), self.members.len(), &ctx.tuning)
     }
 
-    /// Shows all members that the token rests here; they answer.
+    /// Shows all members that the token is here; they answer.
     fn send_beacon(&mut self, now_ns: u64, ctx: &mut Ctx) {
         let Some(held) = &self.held else { return };
         let (visit, timeout_ns, members) = (held.token.visit, ctx.timeout_ns(), self.members.len());
         let others = self.members.set.iter().filter(|pos| *pos != ctx.me_pos);
         let lease_ns = lease_ns(timeout_ns, members, &ctx.tuning);
         let (number, proven) = self.life.beacon(now_ns, visit, others, lease_ns);
+        self.asked.ask(held.token.seq, held.bytes, self.stable);
         self.life.show(now_ns, timeout_ns, members, &ctx.tuning);
         self.emit_beacon(ctx, Dest::All, Some((number, proven)));
     }
@@ -123,6 +152,7 @@ impl Ordering {
             seq: held.token.seq,
             stable: self.stable,
             answer: numbers.is_some(),
+            kept: !held.resting,
             number,
             proven,
             timeout_us: (ctx.timeout_ns() / 1000) as u32,
@@ -170,12 +200,14 @@ impl Ordering {
         self.set_stable(beacon.stable);
         self.rested = true;
         self.holder = Some(from);
-        let wait_ns = self.rest_timeout_ns(ctx).max(ctx.timeout_ns());
-        ctx.after(Timer::TokenLoss, now_ns, wait_ns);
+        // A holder that goes on numbering shows itself more often.
+        let rest_ns = if beacon.kept { 0 } else { self.rest_timeout_ns(ctx) };
+        ctx.after(Timer::TokenLoss, now_ns, rest_ns.max(ctx.timeout_ns()));
         if beacon.answer {
             self.answer_beacon(now_ns, beacon, ctx);
             let (visit, number) = (beacon.visit, beacon.number);
-            let answer = Answer { ring: self.ring, visit, aru: self.aru, number };
+            let (aru, credit) = (self.aru, ctx.free_bytes);
+            let answer = Answer { ring: self.ring, visit, aru, number, credit };
             ctx.counters.answers_sent += 1;
             ctx.send_control(Dest::Node(from), Lane::Data, |out| answer.emit(out));
         }
@@ -198,14 +230,46 @@ impl Ordering {
         self.life.show(now_ns, most_ns, members, &ctx.tuning);
     }
 
-    /// A member answered: it lives.
-    pub(crate) fn on_answer(&mut self, now_ns: u64, pos: usize, answer: &Answer) {
+    /// A member answered: it lives, and has everything up to what it says. `true` if more is known to be everywhere
+    /// now and the token is kept here.
+    ///
+    /// That needs no rotation: what a member has it keeps until all have it, so its highest answer holds, whatever
+    /// came in between.
+    pub(crate) fn on_answer(
+        &mut self,
+        now_ns: u64,
+        pos: usize,
+        answer: &Answer,
+        ctx: &Ctx,
+    ) -> bool {
         if let Some(heard) = self.heard_ns.get_mut(pos) {
             *heard = now_ns;
         }
-        if self.members.set.contains(pos) {
-            self.life.answered(pos, answer.visit, answer.number);
+        if !self.members.set.contains(pos) {
+            return false;
         }
+        self.life.answered(pos, answer.visit, answer.number);
+        self.asked.answered(pos, answer.aru, answer.credit);
+        let Some(held) = self.held.as_mut().filter(|held| !held.resting) else { return false };
+        let others = || self.members.set.iter().filter(|pos| *pos != ctx.me_pos);
+        let least = match ctx.mutated(Mutation::AskOne) {
+            true => self.asked.most_aru(others()),
+            false => self.asked.least_aru(others()),
+        };
+        let known = self.stable;
+        let stable = known.max(least.min(self.aru));
+        if stable == known {
+            return false;
+        }
+        held.credit = Some(self.asked.least_credit(others()));
+        if let Some(bytes) = self.asked.settle(stable) {
+            let more = bytes - held.stable_bytes;
+            held.stable_bytes = bytes;
+            held.token.in_flight = held.token.in_flight.saturating_sub(more);
+            self.mine_in_flight = self.mine_in_flight.saturating_sub(more);
+        }
+        self.set_stable(stable);
+        true
     }
 
     /// There is something to send and the token rests elsewhere: wake it with one packet.
@@ -242,4 +306,9 @@ impl Ordering {
         }
         false
     }
+}
+
+/// How long what was sent while the token is kept may wait for the question whether all have it.
+fn hold_ns(ctx: &Ctx) -> u64 {
+    (ctx.tuning.hold_us_max * 1000).min(ctx.timeout_ns() / 4)
 }

@@ -31,10 +31,21 @@ pub(crate) struct Held {
     pub(crate) lone: bool,
     /// Bytes numbered in this visit.
     pub(crate) bytes: u64,
+    /// Those of them that are known to be everywhere, by the members' answers.
+    pub(crate) stable_bytes: u64,
+    /// What the members can take in, by their answers in this visit; `None`: what the token says.
+    pub(crate) credit: Option<u64>,
     /// Whether frames are numbered with the intent to keep the token.
     pub(crate) keeping: bool,
     /// The token came to rest: all is stable.
     pub(crate) resting: bool,
+}
+
+impl Held {
+    /// Bytes numbered in this visit that are not known to be everywhere.
+    pub(crate) fn unstable_bytes(&self) -> u64 {
+        self.bytes - self.stable_bytes
+    }
 }
 
 /// A copy of the token sent on, until the successor shows progress.
@@ -107,8 +118,18 @@ impl Ordering {
         self.answer_ranges(&mut token, ctx);
         let lone = !regular || token.seq == self.departed_seq;
         let came = (token.aru, token.aru_setter);
-        self.held =
-            Some(Held { token, came, regular, lone, bytes: 0, keeping: false, resting: false });
+        self.asked.clear();
+        self.held = Some(Held {
+            token,
+            came,
+            regular,
+            lone,
+            bytes: 0,
+            stable_bytes: 0,
+            credit: None,
+            keeping: false,
+            resting: false,
+        });
         self.deliver(ctx);
     }
 
@@ -167,10 +188,11 @@ impl Ordering {
         let alone = self.members.is_alone();
         let Some(held) = &mut self.held else { return };
         let free = ctx.free_bytes;
-        let mut allowed = self.flow.allowed(&held.token, free);
-        if held.resting || held.keeping {
-            allowed = allowed.min((self.flow.global_bytes() / 2).saturating_sub(held.bytes));
-        }
+        let mut allowed = if held.resting || held.keeping {
+            self.flow.allowed_kept(&held.token, held.unstable_bytes(), held.credit, free)
+        } else {
+            self.flow.allowed(&held.token, free)
+        };
         if self.recovering {
             // What the old ring pins is only released when the new one is installed: a little must
             // always be possible, from the reserve that credit leaves.

@@ -21,6 +21,7 @@ fn every_mutation_is_noticed() {
     for mutation in [
         Mutation::SkipStableCheck,
         Mutation::SafeAsAgreed,
+        Mutation::AskOne,
         Mutation::DeliverGap,
         Mutation::NoSelfDelivery,
         Mutation::ForgetRetransmit,

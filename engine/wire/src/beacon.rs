@@ -4,12 +4,12 @@ use crate::codec::{Reader, Writer};
 use crate::kind::Kind;
 use crate::{NodeId, RingId, WireError};
 
-/// The holder of a resting token shows itself.
+/// The holder of a token that rests, or is kept, shows itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Beacon {
     /// Its ring.
     pub ring: RingId,
-    /// The visit in which the token rests.
+    /// The visit in which the token stays.
     pub visit: u64,
     /// Highest number given to a frame; all of them were sent.
     pub seq: u64,
@@ -17,6 +17,8 @@ pub struct Beacon {
     pub stable: u64,
     /// Whether members are to answer.
     pub answer: bool,
+    /// Whether the holder goes on numbering frames; else the token rests.
+    pub kept: bool,
     /// The how many-eth beacon of this visit that is to be answered, from one; zero if it is not.
     pub number: u64,
     /// Every member has answered the beacon of this number or a later one; zero if none.
@@ -36,7 +38,13 @@ pub struct Answer {
     pub aru: u64,
     /// The number of the beacon.
     pub number: u64,
+    /// Bytes that the member can take in now.
+    pub credit: u64,
 }
+
+/// Flags of a beacon.
+const FLAG_ANSWER: u8 = 1;
+const FLAG_KEPT: u8 = 2;
 
 /// A member has something to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +64,7 @@ impl Beacon {
         let mut r = Reader::new("beacon", frame);
         r.expect("kind", Kind::Beacon as u8)?;
         let flags = r.u8()?;
-        if flags > 1 {
+        if flags & !(FLAG_ANSWER | FLAG_KEPT) != 0 {
             return Err(r.bad("flags", flags.into()));
         }
         let (ring, visit, seq, stable) = (r.ring()?, r.u64()?, r.u64()?, r.u64()?);
@@ -67,15 +75,15 @@ impl Beacon {
         if proven > number {
             return Err(r.bad("proven", proven));
         }
-        let answer = flags == 1;
-        Ok(Self { ring, visit, seq, stable, answer, number, proven, timeout_us })
+        let (answer, kept) = (flags & FLAG_ANSWER != 0, flags & FLAG_KEPT != 0);
+        Ok(Self { ring, visit, seq, stable, answer, kept, number, proven, timeout_us })
     }
 
     /// Writes a beacon; `None` if `out` is too small.
     pub fn emit(&self, out: &mut [u8]) -> Option<usize> {
         Writer::new(out)
             .u8(Kind::Beacon as u8)
-            .u8(self.answer.into())
+            .u8(if self.answer { FLAG_ANSWER } else { 0 } | if self.kept { FLAG_KEPT } else { 0 })
             .ring(self.ring)
             .u64(self.visit)
             .u64(self.seq)
@@ -96,7 +104,8 @@ impl Answer {
         let mut r = Reader::new("answer", frame);
         r.expect("kind", Kind::Answer as u8)?;
         r.expect("flags", 0)?;
-        Ok(Self { ring: r.ring()?, visit: r.u64()?, aru: r.u64()?, number: r.u64()? })
+        let (ring, visit, aru, number) = (r.ring()?, r.u64()?, r.u64()?, r.u64()?);
+        Ok(Self { ring, visit, aru, number, credit: r.u64()? })
     }
 
     /// Writes an answer; `None` if `out` is too small.
@@ -108,6 +117,7 @@ impl Answer {
             .u64(self.visit)
             .u64(self.aru)
             .u64(self.number)
+            .u64(self.credit)
             .finish()
     }
 }

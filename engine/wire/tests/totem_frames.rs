@@ -126,17 +126,19 @@ fn golden_small_frames() {
         seq: 3,
         stable: 2,
         answer: true,
+        kept: true,
         number,
         proven,
         timeout_us,
     };
     let rest = "010000000000000003000000000000000200000000000000\
                 0500000000000000040000000000000002010000";
-    assert_eq!(hex(&emitted(|out| beacon.emit(out))), format!("0501{ring}{rest}"));
+    assert_eq!(hex(&emitted(|out| beacon.emit(out))), format!("0503{ring}{rest}"));
+    assert_eq!(emitted(|out| Beacon { kept: false, ..beacon }.emit(out))[1], 1);
     let impossible = emitted(|out| Beacon { proven: 6, ..beacon }.emit(out));
     assert!(Beacon::parse(&impossible).is_err(), "answered before it was sent");
-    let answer = Answer { ring: RING, visit: 1, aru: 2, number };
-    let answered = "010000000000000002000000000000000500000000000000";
+    let answer = Answer { ring: RING, visit: 1, aru: 2, number, credit: 7 };
+    let answered = "0100000000000000020000000000000005000000000000000700000000000000";
     assert_eq!(hex(&emitted(|out| answer.emit(out))), format!("0600{ring}{answered}"));
     let rest = "01000000000000000200000000000000";
     let want = Want { ring: RING, node: NodeId(3) };

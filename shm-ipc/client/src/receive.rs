@@ -91,7 +91,9 @@ impl Client {
     /// often none. Whatever comes after them comes from [`Client::try_recv`].
     #[inline]
     pub fn rest_of_run(&mut self, mut take: impl FnMut(&Message<'_>)) -> usize {
-        let Some(mut at) = self.inbox.next_at.filter(|_| self.inbox.kept.is_empty()) else { return 0 };
+        let Some(mut at) = self.inbox.next_at.filter(|_| self.inbox.kept.is_empty()) else {
+            return 0;
+        };
         self.inbox.next_at = None;
         let Some(run) = &self.inbox.run else { return 0 };
         let body = self.attachment.item_body();
@@ -151,7 +153,10 @@ impl Client {
     fn in_place(&self, range: Range<usize>) -> Event<'_> {
         let bytes = self.attachment.item_body().get(range).unwrap_or_default();
         // The run of the present item was set when the range was made.
-        self.inbox.run.as_ref().map_or(Event::Disconnected, |run| Event::Message(run.message(bytes)))
+        self.inbox
+            .run
+            .as_ref()
+            .map_or(Event::Disconnected, |run| Event::Message(run.message(bytes)))
     }
 
     /// Puts the borrowed parts back.

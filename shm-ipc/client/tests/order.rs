@@ -50,6 +50,40 @@ fn two_programs_see_one_order() {
 }
 
 #[test]
+fn what_is_staged_leaves_together_and_the_rest_of_a_run_is_taken_at_once() {
+    const COUNT: u32 = 1000;
+    let engine = Engine::start();
+    let mut client = connect(&engine);
+    let group = client.join(b"g").unwrap();
+    for i in 0..COUNT {
+        let mut loan = client.loan(&group, 4 + i as usize % 60).unwrap();
+        loan[..4].copy_from_slice(&i.to_le_bytes());
+        loan.stage();
+        if i % 64 == 0 {
+            client.show();
+        }
+    }
+    // Waiting shows what nobody showed.
+    let (mut seen, mut in_runs) = (Vec::new(), 0);
+    while seen.len() < COUNT as usize {
+        let first = match client.recv(LONG) {
+            Some(Event::Message(m)) => Some((m.bytes.len(), m.bytes[..4].to_vec())),
+            Some(Event::View(_)) => None,
+            other => panic!("after {} messages: {other:?}", seen.len()),
+        };
+        let is_message = first.is_some();
+        seen.extend(first);
+        let taken = client.rest_of_run(|m| seen.push((m.bytes.len(), m.bytes[..4].to_vec())));
+        assert!(is_message || taken == 0);
+        assert_eq!(client.rest_of_run(|_| panic!("a run ends once")), 0);
+        in_runs += taken;
+    }
+    let wanted = (0..COUNT).map(|i| (4 + i as usize % 60, i.to_le_bytes().to_vec()));
+    assert!(seen.into_iter().eq(wanted));
+    assert!(in_runs > 0, "frames take more than one of these");
+}
+
+#[test]
 fn a_group_is_silent_before_joining_and_after_leaving() {
     let engine = Engine::start();
     let (mut a, mut b) = (connect(&engine), connect(&engine));
