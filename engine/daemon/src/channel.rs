@@ -81,6 +81,8 @@ pub(crate) enum ToHot {
         /// The question.
         question: Question,
     },
+    /// Nobody is to wait for all nodes any longer.
+    CancelWaitForAll,
     /// Somebody asks how we are.
     Snapshot {
         /// The question; `None`: for the services.

@@ -144,10 +144,35 @@ pub struct Votes {
     pub flags: Vec<&'static str>,
     /// Whether there is no quorum until all nodes are here.
     pub waits_for_all: bool,
+    /// Rules in force, which may change while the engine runs.
+    pub rules: Rules,
     /// Every node ever heard of.
     pub nodes: Vec<Voter>,
     /// The quorum device, if one is registered anywhere.
     pub device: Option<QuorumDevice>,
+}
+
+/// How votes are counted now, as `runtime.votequorum` has it.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Rules {
+    /// `two_node`.
+    pub two_node: bool,
+    /// `wait_for_all`.
+    pub wait_for_all: bool,
+    /// `auto_tie_breaker`, as Corosync numbers it: 0 off, 1 lowest, 2 highest, 3 list.
+    pub tie_breaker: u8,
+    /// Least node id when this part was quorate last.
+    pub lowest_node: Option<u32>,
+    /// Greatest one.
+    pub highest_node: Option<u32>,
+    /// The votes that the configuration expects.
+    pub configured_votes: u32,
+    /// The most votes ever expected, where that is kept.
+    pub tracked_votes: Option<u32>,
+    /// Whether a quorum device goes together with the rest of the configuration.
+    pub device_may_vote: bool,
+    /// Whether the part with the device's vote wins.
+    pub device_master_wins: bool,
 }
 
 /// A node and its votes.

@@ -12,7 +12,7 @@ pub enum Request {
     /// Tell me: `Done`, `Exist` if this connection tracks already. What is true now comes before the answer's
     /// failure if it was asked for.
     Track(Track),
-    /// Do not tell me any more: `Done`, `NotExist`.
+    /// Do not tell me any more: `Done`, tracking or not.
     Untrack,
 }
 

@@ -113,7 +113,7 @@ impl<'t> Tool<'t> {
 
     fn say(&mut self, line: &str) {
         if self.out {
-            self.seat.print(&format!("notice    {line}\n"));
+            self.seat.print(&format!("[notice] {line}\n"));
         }
         if self.log {
             self.seat.complain(line);

@@ -385,9 +385,9 @@ fn what_comes_and_goes_is_said() {
     let (said, code) = Paper::new(Some(state)).run("corosync-notifyd -f -o");
     assert_eq!(
         said,
-        "Could not dispatch cmap events. Error 2\nnotice    n1[1] has lost quorum\n\
-         notice    n2[2] ip:10.77.0.2 left\nnotice    n1[1] 7.42.pacemakerd is now connected to corosync\n\
-         notice    n1[1] link 0 to node 2 is now disconnected\n"
+        "Could not dispatch cmap events. Error 2\n[notice] n1[1] has lost quorum\n\
+         [notice] n2[2] ip:10.77.0.2 left\n[notice] n1[1] 7.42.pacemakerd is now connected to corosync\n\
+         [notice] n1[1] link 0 to node 2 is now disconnected\n"
     );
     assert_eq!(code, 1, "the engine is gone");
     let mut paper = Paper::new(None);

@@ -5,6 +5,7 @@ mod capi;
 mod deny;
 mod host;
 mod lab;
+mod pacemaker;
 mod package;
 mod run;
 mod steps;

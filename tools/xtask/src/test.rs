@@ -21,6 +21,7 @@ pub(crate) fn run(steps: &mut Steps, quick: bool) {
         Ok(()) => _ = workspace.env("SYNCHROTRON_NETNS", "1"),
         Err(reason) => steps.skip("tests in network namespaces", reason),
     }
+    let pacemaker = namespaces.clone().and_then(|()| crate::pacemaker::needs());
     match namespaces.and_then(|()| host::ensure_program("corosync", "corosync")) {
         Ok(()) => _ = workspace.env("SYNCHROTRON_COROSYNC", "1"),
         Err(reason) => steps.skip("tests beside Corosync", &reason),
@@ -35,6 +36,10 @@ pub(crate) fn run(steps: &mut Steps, quick: bool) {
     }
     steps.run("tests", workspace);
     c_libraries(steps);
+    match pacemaker {
+        Ok(()) => steps.check("Pacemaker", crate::pacemaker::everyday),
+        Err(reason) => steps.skip("Pacemaker", &reason),
+    }
     let portable = ["test", "-p", "synchrotron-link", "--no-default-features"];
     steps.run("link tests without aws-lc", cargo(portable));
     match lab::build_needs() {

@@ -92,6 +92,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("synchrotron-cluster", &["client", "daemon"]),
+    ("synchrotron-pacemaker", &["cluster"]),
     ("synchrotron-bench", &["client", "cluster", "daemon", "libcpg", "model", "ring"]),
     (
         "synchrotron-model",

@@ -221,6 +221,9 @@ impl Control {
                 Action::Leave => self.leave(&[("asked", Field::Text(&"by a program"))]),
                 Action::Reload(ask) => self.reload(Asker::Service(ask)),
                 Action::ReopenLogs => self.log.reopen(),
+                Action::CancelWaitForAll => {
+                    self.channel.tell_hot(ToHot::CancelWaitForAll);
+                }
                 Action::Kill { node, text } => {
                     let request = cfg::Request::Kill { node: NodeId(node), text };
                     self.channel.tell_hot(ToHot::Change(request, None));
@@ -314,6 +317,7 @@ impl Control {
                     self.votes.ask(votes);
                 }
                 Some(ToControl::Quorum(event)) => {
+                    self.look_due = true;
                     self.services.quorum_event(event, &mut self.acceptor);
                 }
                 Some(ToControl::Votes { ask, reply }) => {

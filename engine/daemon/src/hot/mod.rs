@@ -16,6 +16,7 @@ mod votes;
 use std::sync::Arc;
 
 use frame::Pool;
+use groups::votequorum::Votequorum;
 use node::{Input, Node, Output};
 use schema::Config;
 use services::Reply;
@@ -243,6 +244,13 @@ impl Hot {
                     let reply = self.votes(now_ns, &question);
                     // What follows from it comes after it.
                     self.channel.tell_control(ToControl::Votes { ask, reply });
+                    self.drain(now_ns);
+                }
+                ToHot::CancelWaitForAll => {
+                    let mut programs = Programs(&mut self.server);
+                    // With too many messages in its way it is lost, as if asked later: whoever wrote sees no change.
+                    let cancel = Votequorum::cancel_wait_for_all;
+                    self.node.with_votes(now_ns, &mut programs, cancel);
                     self.drain(now_ns);
                 }
                 ToHot::Shutdown => self.handle(Input::Shutdown),

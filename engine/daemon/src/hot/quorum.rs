@@ -62,6 +62,7 @@ pub(crate) fn status(node: &Node, now_ns: u64) -> status::Quorum {
             quorum: mine.needed,
             flags: flags(mine.flags),
             waits_for_all: votes.features().waits_for_all,
+            rules: rules(votes),
             nodes: votes
                 .nodes()
                 .map(|node| status::Voter {
@@ -78,6 +79,21 @@ pub(crate) fn status(node: &Node, now_ns: u64) -> status::Quorum {
                 .collect(),
             device: device(votes),
         }),
+    }
+}
+
+fn rules(votes: &groups::votequorum::Votequorum) -> status::Rules {
+    let (features, device) = (votes.features(), votes.device());
+    status::Rules {
+        two_node: features.two_node,
+        wait_for_all: features.wait_for_all,
+        tie_breaker: features.tie_breaker,
+        lowest_node: features.lowest.map(|node| node.0),
+        highest_node: features.highest.map(|node| node.0),
+        configured_votes: features.expected_floor,
+        tracked_votes: (features.tracked > 0).then_some(features.tracked),
+        device_may_vote: device.may_operate,
+        device_master_wins: device.master_wins,
     }
 }
 

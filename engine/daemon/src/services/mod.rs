@@ -60,6 +60,8 @@ pub(crate) enum Action {
     Leave,
     /// Reload the configuration of all nodes, and answer this question then.
     Reload(AskId),
+    /// Nobody is to wait for all nodes any longer.
+    CancelWaitForAll,
     /// Open log files anew.
     ReopenLogs,
     /// Ask a member to leave and end.
@@ -188,6 +190,9 @@ impl Services {
     /// What is due, what services want done since the last call, and notices of changed keys.
     pub(crate) fn turn(&mut self, acceptor: &mut Acceptor) -> Vec<Action> {
         self.cfg.tick(&mut self.actions);
+        if self.cmap.take_cancel() {
+            self.actions.push(Action::CancelWaitForAll);
+        }
         for (connection, notice) in self.cmap.notices() {
             acceptor.notify(connection, &codec::encode(&Notice::Cmap(notice)));
         }

@@ -79,7 +79,11 @@ impl Quorum {
                 }
                 Outcome::Now(add(&mut self.trackers, to, *track))
             }
-            quorum::Request::Untrack => Outcome::Now(remove(&mut self.trackers, to)),
+            quorum::Request::Untrack => {
+                // `corosync-quorumtool` ends a track that asked for the present state only.
+                self.trackers.remove(&to);
+                Outcome::Now(Ok(Answer::Done))
+            }
         }
     }
 

@@ -6,10 +6,11 @@ use groups::cmap::Value;
 use schema::Config;
 
 use super::from_config::milliseconds;
-use crate::status::{Peer, Snapshot};
+use crate::status::{Peer, Rules, Snapshot};
 
 /// What begins the keys of the configuration map that come from a snapshot.
-const PREFIXES: [&str; 2] = ["runtime.members.", "runtime.config."];
+pub(super) const PREFIXES: [&str; 3] =
+    ["runtime.members.", "runtime.config.", "runtime.votequorum."];
 
 /// Late turns that are remembered, newest first, as Corosync does.
 const LATE_MAX: usize = 10;
@@ -57,6 +58,8 @@ struct Member {
 /// Who is and was a member.
 #[derive(Default)]
 pub(super) struct Members {
+    me: u32,
+    has_device: bool,
     config_version: u64,
     addresses: BTreeMap<u32, String>,
     known: BTreeMap<u32, Member>,
@@ -65,6 +68,8 @@ pub(super) struct Members {
 impl Members {
     /// The node list and the version are these.
     pub(super) fn set_nodes(&mut self, config: &Config) {
+        self.me = config.me;
+        self.has_device = config.quorum.device.is_some();
         self.config_version = config.config_version;
         self.addresses =
             config.nodes.iter().map(|node| (node.id, node.address.ip().to_string())).collect();
@@ -101,7 +106,38 @@ impl Members {
         }
         let token = Value::U32(milliseconds(snapshot.ring.token_timeout_us));
         keys.push(("runtime.config.totem.token".to_owned(), token));
+        if let Some(votes) = &snapshot.quorum.votes {
+            self.votes(&votes.rules, votes.waits_for_all, &mut keys);
+        }
         keys
+    }
+
+    /// What `corosync-quorumtool`, quorum devices and exporters look for; what is off has no key.
+    fn votes(&self, rules: &Rules, waits: bool, keys: &mut Vec<(String, Value)>) {
+        let mut put = |what: &str, value| keys.push((format!("runtime.votequorum.{what}"), value));
+        let flag = |on: bool| Value::U8(on.into());
+        put("this_node_id", Value::U32(self.me));
+        put("two_node", flag(rules.two_node));
+        put("ev_barrier", Value::U32(rules.configured_votes));
+        if rules.wait_for_all {
+            put("wait_for_all_status", flag(waits));
+        }
+        if rules.tie_breaker > 0 {
+            put("atb_type", Value::U32(rules.tie_breaker.into()));
+        }
+        for (what, value) in [
+            ("lowest_node_id", rules.lowest_node),
+            ("highest_node_id", rules.highest_node),
+            ("ev_tracking_barrier", rules.tracked_votes),
+        ] {
+            if let Some(value) = value {
+                put(what, Value::U32(value));
+            }
+        }
+        if self.has_device {
+            put("qdevice_can_operate", flag(rules.device_may_vote));
+            put("qdevice_master_wins", flag(rules.device_master_wins));
+        }
     }
 }
 

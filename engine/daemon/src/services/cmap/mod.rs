@@ -46,8 +46,11 @@ const READ_ONLY: store::ReadOnly = store::ReadOnly {
         "config.reload_status",
         "config.reload_error_message",
     ],
-    except: &[],
+    except: &[CANCEL_WAIT_FOR_ALL],
 };
+
+/// Written to let this part go on though not all nodes were seen; the engine sets it back to 0.
+const CANCEL_WAIT_FOR_ALL: &str = "quorum.cancel_wait_for_all";
 
 /// All statistics; `stats.clear.*` is no key but an order.
 const STATISTICS: store::ReadOnly =
@@ -109,7 +112,11 @@ impl Cmap {
             self.put(&format!("{service}.ver"), store::Value::U32(0));
             self.put(&format!("runtime.services.{name}.service_id"), store::Value::U16(*id));
         }
-        for key in ["config.reload_in_progress", "config.totemconfig_reload_in_progress"] {
+        for key in [
+            "config.reload_in_progress",
+            "config.totemconfig_reload_in_progress",
+            CANCEL_WAIT_FOR_ALL,
+        ] {
             self.put(key, store::Value::U8(0));
         }
     }
@@ -167,6 +174,15 @@ impl Cmap {
         (ids("uidgid.uid."), ids("uidgid.gid."))
     }
 
+    /// Whether a program wants that nobody waits for all nodes any longer; asked once.
+    pub(super) fn take_cancel(&mut self) -> bool {
+        let asked = matches!(self.config.get(CANCEL_WAIT_FOR_ALL), Some(store::Value::U8(1..)));
+        if asked {
+            self.put(CANCEL_WAIT_FOR_ALL, store::Value::U8(0));
+        }
+        asked
+    }
+
     /// How long a shutdown waits for answers.
     pub(crate) fn shutdown_timeout(&self) -> Duration {
         const DEFAULT_MS: u32 = 5000;
@@ -188,7 +204,7 @@ impl Cmap {
     /// How this moment looks.
     pub(crate) fn look(&mut self, snapshot: &Snapshot) {
         self.members.look(snapshot);
-        self.config.replace(&["runtime.members.", "runtime.config."], &self.members.keys(snapshot));
+        self.config.replace(&from_state::PREFIXES, &self.members.keys(snapshot));
         let keys = self.counted.keys(snapshot);
         self.statistics.replace(&["stats."], &keys);
     }

@@ -1,0 +1,182 @@
+//! `synchrotron-pacemaker`: Pacemaker and its friends as Debian ships them, on machines made of namespaces, over our
+//! engine and libraries or over Corosync; what fails, and how long it takes until a resource runs again.
+#![forbid(unsafe_code)]
+
+mod case;
+mod conf;
+mod fence;
+mod host;
+mod init;
+mod log;
+mod report;
+mod site;
+mod tools;
+mod view;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::case::Fault;
+use crate::conf::{Kind, Timers};
+use crate::site::{Programs, Site, Spec};
+
+#[derive(Parser)]
+#[command(
+    name = "synchrotron-pacemaker",
+    about = "Pacemaker on machines made of namespaces (root, Debian)"
+)]
+struct Args {
+    /// Our engine.
+    #[arg(long, global = true, default_value = "target/release/synchrotrond")]
+    engine: PathBuf,
+    /// Our C libraries (`cargo xtask link-capi`).
+    #[arg(long, global = true, default_value = "target/capi")]
+    libraries: PathBuf,
+    /// Our tools.
+    #[arg(long, global = true, default_value = "target/release/synchrotron-corosync")]
+    tools: PathBuf,
+    /// One JSON object on standard output.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// A cluster of three forms; faults; it recovers.
+    Run(Run),
+    /// What the everyday suite runs: a cluster forms, Debian's tools and ours say the same about it and what
+    /// Debian's say over Corosync, an engine is killed, its machine fenced, the cluster made whole again.
+    Check,
+    /// What Debian's tools say about three nodes, as `tools.txt` keeps it.
+    Tools {
+        /// Whose engine and libraries.
+        #[arg(long, value_enum, default_value_t = Kind::Synchrotron)]
+        kind: Kind,
+    },
+    /// Ours and Corosync in turn, under the same faults.
+    Compare(report::Compare),
+    /// The first process of a machine.
+    #[command(hide = true)]
+    Init,
+}
+
+/// One cluster and what happens to it.
+#[derive(Clone, Debug, clap::Args)]
+struct Run {
+    /// Whose engine and libraries.
+    #[arg(long, value_enum, default_value_t = Kind::Synchrotron)]
+    kind: Kind,
+    /// How soon a silent node is given up.
+    #[arg(long, value_enum, default_value_t = Timers::Default)]
+    timers: Timers,
+    /// Without a power switch.
+    #[arg(long)]
+    no_fencing: bool,
+    /// What fails, one after the other.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "engine")]
+    faults: Vec<Fault>,
+    /// Seconds without a fault before each: a node that restarted owes the longest lease of its last life.
+    #[arg(long, default_value_t = 0)]
+    pause_s: u64,
+}
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("pacemaker: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> anyhow::Result<()> {
+    match &args.task {
+        Task::Init => init::run(),
+        Task::Run(run) => {
+            let found = one(&programs(args)?, run)?;
+            report::print(&[found], args.json)
+        }
+        Task::Check => check(&programs(args)?, args.json),
+        Task::Tools { kind } => {
+            let mut site = boot(&programs(args)?, &Run { kind: *kind, ..Run::default() })?;
+            case::start_engines(&mut site)?;
+            print!("{}", tools::said(&mut site)?);
+            Ok(())
+        }
+        Task::Compare(compare) => compare.run(&programs(args)?, args.json),
+    }
+}
+
+/// Programs under test, by absolute paths: machines have another working directory.
+fn programs(args: &Args) -> anyhow::Result<Programs> {
+    let absolute = |path: &PathBuf| {
+        path.canonicalize().map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))
+    };
+    Ok(Programs {
+        engine: absolute(&args.engine)?,
+        libraries: absolute(&args.libraries)?,
+        tools: absolute(&args.tools)?,
+    })
+}
+
+/// The everyday check.
+fn check(programs: &Programs, json: bool) -> anyhow::Result<()> {
+    let run = Run::default();
+    let mut site = boot(programs, &run)?;
+    let start = case::start(&mut site)?;
+    tools::check(&mut site)?;
+    let watched = tools::watch(&mut site)?;
+    let outcome = case::fail(&mut site, Fault::Engine)?;
+    tools::compare_watched(&mut site, watched)?;
+    let found = report::Found {
+        kind: run.kind,
+        timers: run.timers,
+        fencing: true,
+        start,
+        outcomes: vec![outcome],
+    };
+    report::print(&[found], json)
+}
+
+/// Starts a cluster and lets everything happen to it.
+fn one(programs: &Programs, run: &Run) -> anyhow::Result<report::Found> {
+    let mut site = boot(programs, run)?;
+    let start = case::start(&mut site)?;
+    let mut outcomes = Vec::new();
+    for &fault in &run.faults {
+        eprintln!("{:?} {:?}: {fault:?}", run.kind, run.timers);
+        std::thread::sleep(std::time::Duration::from_secs(run.pause_s));
+        outcomes.push(case::fail(&mut site, fault)?);
+    }
+    let (kind, timers) = (run.kind, run.timers);
+    Ok(report::Found { kind, timers, fencing: !run.no_fencing, start, outcomes })
+}
+
+fn boot(programs: &Programs, run: &Run) -> anyhow::Result<Site> {
+    Site::boot(Spec {
+        kind: run.kind,
+        timers: run.timers,
+        nodes: 3,
+        others: 0,
+        fencing: !run.no_fencing,
+        device: false,
+        programs: programs.clone(),
+    })
+}
+
+impl Default for Run {
+    fn default() -> Self {
+        Self {
+            kind: Kind::Synchrotron,
+            timers: Timers::Default,
+            no_fencing: false,
+            faults: vec![Fault::Engine],
+            pause_s: 0,
+        }
+    }
+}

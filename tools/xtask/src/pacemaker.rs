@@ -1,0 +1,51 @@
+//! Pacemaker as Debian ships it, on machines made of namespaces, over our engine and libraries.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::capi;
+use crate::host;
+use crate::run::run;
+use crate::steps::cargo;
+
+/// Programs and files this needs, and the Debian packages that have them.
+const NEEDS: [(&str, &str); 10] = [
+    ("/usr/sbin/corosync-cfgtool", "corosync"),
+    ("/usr/sbin/corosync-notifyd", "corosync-notifyd"),
+    ("/usr/sbin/pacemakerd", "pacemaker"),
+    ("/usr/sbin/crm_mon", "pacemaker-cli-utils"),
+    ("/usr/lib/ocf/resource.d/pacemaker/Dummy", "pacemaker-resource-agents"),
+    ("/usr/sbin/corosync-qdevice", "corosync-qdevice"),
+    ("/usr/bin/corosync-qnetd", "corosync-qnetd"),
+    ("/usr/sbin/sbd", "sbd"),
+    ("/usr/bin/nsenter", "util-linux"),
+    ("/bin/hostname", "hostname"),
+];
+
+/// Makes sure that all of it is there.
+///
+/// # Errors
+/// The reason why it is not, for people to read.
+pub(crate) fn needs() -> Result<(), String> {
+    for (file, package) in NEEDS {
+        if !Path::new(file).exists() {
+            host::install(package).map_err(|reason| format!("`{file}` is missing; {reason}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// The run of the everyday suite.
+///
+/// # Errors
+/// What is missing or went wrong.
+pub(crate) fn everyday() -> anyhow::Result<()> {
+    let places = capi::link()?;
+    let build = ["build", "--quiet", "-p", "synchrotron-daemon", "-p", "synchrotron-tools"];
+    run(cargo(build).args(["-p", "synchrotron-pacemaker"]))?;
+    let debug = places.target.join("debug");
+    let mut check = Command::new(debug.join("synchrotron-pacemaker"));
+    check.arg("check").arg("--libraries").arg(&places.out);
+    check.arg("--engine").arg(debug.join("synchrotrond"));
+    run(check.arg("--tools").arg(debug.join("synchrotron-corosync")))
+}
