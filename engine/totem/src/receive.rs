@@ -49,7 +49,8 @@ impl Totem {
             Some(Kind::Probe) => self.on_probe(now_ns, pos, &frame),
             Some(Kind::Ping) => self.on_ping(pos, &frame),
             Some(Kind::Refuse) => self.on_refuse(now_ns, pos, &frame),
-            None => Err(WireError::BadField {
+            // Hellos are for the layer below, and never come where there is only one link.
+            Some(Kind::Hello) | None => Err(WireError::BadField {
                 what: "frame",
                 field: "kind",
                 found: frame.first().copied().unwrap_or(0).into(),

@@ -1,4 +1,4 @@
-//! The first byte of every totem frame.
+//! The first byte of every frame.
 
 /// Most bytes of any frame but data: it fits an IPv6 minimum MTU of 1280 bytes with the headers of
 /// IPv6 (40), UDP (8) and the link layer (up to 80).
@@ -30,6 +30,8 @@ pub enum Kind {
     Ping = 10,
     /// A peer is told why it is not let in, see `probe`.
     Refuse = 11,
+    /// A node with several links shows itself on one of them, see `hello`.
+    Hello = 12,
 }
 
 impl Kind {
@@ -47,6 +49,7 @@ impl Kind {
             9 => Self::Probe,
             10 => Self::Ping,
             11 => Self::Refuse,
+            12 => Self::Hello,
             _ => return None,
         })
     }

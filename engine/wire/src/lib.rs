@@ -15,6 +15,7 @@ pub mod control;
 mod counters;
 pub mod data;
 mod error;
+pub mod hello;
 mod ids;
 pub mod join;
 mod kind;

@@ -85,6 +85,14 @@ codes! {
     LinkDrop = 31, "frames dropped by link", ["reason", "count", "peer"];
     /// Link layer: datagrams are sealed under another key from now on.
     KeyInUse = 32, "key in use", ["epoch"];
+    /// Links: nothing of a peer arrives on a link any more, or nothing of ours there; `cause` is `link`'s
+    /// numbering, `missed` how many hellos other links brought meanwhile.
+    LinkDown = 33, "link down", ["link", "peer", "cause", "missed"];
+    /// Links: a link to a peer works in both directions; `probation_ms` for how long it had to before it
+    /// counted.
+    LinkUp = 34, "link up", ["link", "peer", "probation_ms", "flaps"];
+    /// Links: frames for all nodes travel on other links; sets of links as bits.
+    LinksInUse = 35, "links in use", ["links", "before"];
     /// Group layer: the sync barrier ended.
     Synced = 40, "groups synchronised", ["ring_seq", "members", "groups", "took_us"];
     /// Group layer: whether this node may act for the cluster; `needed` votes of `votes` that are here.

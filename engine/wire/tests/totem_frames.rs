@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use wire::beacon::{Answer, Beacon, Want};
 use wire::commit::Commit;
 use wire::data::{DATA_HEADER_BYTES, DataHeader, payload_bytes_max};
+use wire::hello::{Hello, LINKS_MAX};
 use wire::join::{Compat, Join};
 use wire::probe::{Ping, PingAbout, Probe, Refuse, RefuseReason};
 use wire::repair::Ask;
@@ -152,7 +153,38 @@ fn golden_small_frames() {
 }
 
 #[test]
+fn golden_hello() {
+    let mut hears = [NodeSet::EMPTY; LINKS_MAX];
+    hears[0] = NodeSet::first_n(3);
+    hears[1] = NodeSet::single(2);
+    let (life, seq, list) = (0x0807_0605_0403_0201, 7, 0x0d0c_0b0a);
+    let hello =
+        Hello { urgent: true, token_queue: false, link: 1, life, seq, list, links: 2, hears };
+    let bytes = emitted(|out| hello.emit(3, out));
+    let fixed = "0c01010201010203040506070807000000000000000a0b0c0d";
+    assert_eq!(hex(&bytes), format!("{fixed}07000000000000000400000000000000"));
+    assert_eq!(Hello::parse(&bytes), Ok(hello.clone()));
+    let elsewhere = emitted(|out| Hello { link: 2, ..hello.clone() }.emit(3, out));
+    assert!(Hello::parse(&elsewhere).is_err(), "a link that the sender has not");
+    assert!(Hello::parse(&bytes[..bytes.len() - 1]).is_err(), "a set cut short");
+    let mut flags = bytes;
+    flags[1] = 4;
+    assert!(Hello::parse(&flags).is_err(), "an unknown flag");
+}
+
+#[test]
 fn every_format_fits_a_control_frame_at_its_largest() {
+    let hello = Hello {
+        urgent: false,
+        token_queue: true,
+        link: 0,
+        life: 1,
+        seq: 1,
+        list: 1,
+        links: LINKS_MAX as u8,
+        hears: [NodeSet::first_n(NODES_MAX); LINKS_MAX],
+    };
+    assert!(emitted(|out| hello.emit(NODES_MAX, out)).len() <= CONTROL_BYTES_MAX);
     let all = NodeSet::first_n(NODES_MAX);
     let join =
         Join { compat: COMPAT, ring_seq: 1, last_ring: RING, proc: all, fail: all, hears: all };
@@ -275,7 +307,7 @@ proptest! {
     }
 
     #[test]
-    fn garbage_never_panics(mut bytes in prop::collection::vec(any::<u8>(), 0..300), kind in 0..12_u8) {
+    fn garbage_never_panics(mut bytes in prop::collection::vec(any::<u8>(), 0..300), kind in 0..13_u8) {
         if let Some(first) = bytes.first_mut() {
             *first = kind;
         }
@@ -294,5 +326,6 @@ proptest! {
         let _ = Ask::parse(&bytes);
         let _ = Ping::parse(&bytes);
         let _ = Refuse::parse(&bytes);
+        let _ = Hello::parse(&bytes);
     }
 }

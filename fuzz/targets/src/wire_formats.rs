@@ -6,6 +6,7 @@ use wire::cfg::Cfg;
 use wire::commit::Commit;
 use wire::control::{self, Control};
 use wire::data::DataHeader;
+use wire::hello::Hello;
 use wire::join::Join;
 use wire::link::{HANDSHAKE_BYTES, Handshake, LINK_HEADER_BYTES, LinkHeader};
 use wire::probe::{Ping, Probe, Refuse};
@@ -26,6 +27,7 @@ const FRAME_BYTES: usize = 2048;
 pub fn wire(bytes: &[u8]) {
     link(bytes);
     fixed_frames(bytes);
+    hello(bytes);
     for nodes in NODES {
         sets_of_nodes(bytes, nodes);
     }
@@ -63,6 +65,14 @@ fn fixed_frames(bytes: &[u8]) {
     again!(bytes, Refuse);
     again!(bytes, Ask);
     again!(bytes, Token);
+}
+
+/// The set's length is in the frame itself.
+fn hello(bytes: &[u8]) {
+    let Ok(hello) = Hello::parse(bytes) else { return };
+    let mut out = [0; FRAME_BYTES];
+    let len = hello.emit(64 * usize::from(bytes[4]), &mut out).expect("a hello fits");
+    assert_eq!(Hello::parse(&out[..len]), Ok(hello));
 }
 
 fn sets_of_nodes(bytes: &[u8], nodes: usize) {
@@ -164,9 +174,10 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
     token.ranges.push(11, 15);
     add(&|out| token.emit(out));
     let (answer, number, proven, timeout_us) = (true, 5, 4, 1000);
-    let beacon = Beacon { ring, visit: 3, seq: 9, stable: 8, answer, number, proven, timeout_us };
+    let (visit, seq, stable, kept) = (3, 9, 8, true);
+    let beacon = Beacon { ring, visit, seq, stable, answer, kept, number, proven, timeout_us };
     add(&|out| beacon.emit(out));
-    add(&|out| Answer { ring, visit: 3, aru: 8, number }.emit(out));
+    add(&|out| Answer { ring, visit: 3, aru: 8, number, credit: 7 }.emit(out));
     let info = NodeInfo { node: NodeId(1), votes: 1, expected_votes: 3, flags: 2 };
     let mut buffer = Gone::buffer();
     let gone = Gone::write(&mut buffer, [(NodeId(2), 9)].into_iter());

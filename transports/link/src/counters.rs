@@ -54,6 +54,8 @@ reasons! {
     UnknownBoot = "drop_unknown_boot";
     /// A handshake that contradicts itself, or answers a question that we did not ask.
     BadHandshake = "drop_bad_handshake";
+    /// Another link brought it before, or somebody repeats it: with several links that looks alike.
+    Duplicate = "drop_duplicate";
 }
 
 /// How many reasons there are.

@@ -12,6 +12,7 @@
 //! * A boot is believed only once it has answered a fresh question of ours, so what an attacker
 //!   recorded of earlier boots is worth nothing. See `handshake.rs`.
 //! * Two keys are valid while a key rolls ([`Link::rotate_key`]).
+//! * Which of several links to a peer work, and which are used, is the business of [`paths`].
 //!
 //! Whatever else arrives is counted by reason ([`DropReason`]) and dropped. Who does not have the key
 //! can make this machine neither grow nor send more than a bounded number of datagrams a second, and
@@ -27,6 +28,7 @@ mod handshake;
 mod keys;
 mod link;
 mod output;
+pub mod paths;
 mod peer;
 mod protection;
 mod roll;

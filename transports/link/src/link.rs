@@ -53,6 +53,8 @@ pub struct Link {
     pub(crate) peers: Vec<Peer>,
     /// Place of the last datagram's sender: most often the next one's as well.
     recent: usize,
+    /// What a datagram that was seen before counts as.
+    seen_before: DropReason,
     pub(crate) nonces: Nonces,
     outputs: VecDeque<Output>,
     outputs_max: usize,
@@ -76,6 +78,7 @@ impl Link {
             counter: 0,
             peers: nodes.into_iter().map(Peer::new).collect(),
             recent: 0,
+            seen_before: DropReason::Replay,
             nonces: Nonces::new(seed, boot),
             outputs: VecDeque::with_capacity(outputs_max),
             outputs_max,
@@ -83,6 +86,11 @@ impl Link {
             due: None,
             counters: Counters::default(),
         }
+    }
+
+    /// From now on datagrams may come several times, by several links: a second one is no attack.
+    pub fn expect_copies(&mut self) {
+        self.seen_before = DropReason::Duplicate;
     }
 
     /// Bytes that sealing adds to a body, padding aside.
@@ -223,7 +231,7 @@ impl Link {
         let peer = &mut self.peers[at];
         let accepted = peer.accepted.as_mut().ok_or(DropReason::UnknownBoot)?;
         if !accepted.window.is_new(header.counter) {
-            return Err(DropReason::Replay);
+            return Err(self.seen_before);
         }
         let protection = accepted.keys.get(header.epoch).ok_or(DropReason::UnknownEpoch)?;
         protection.open(header.counter, &mut datagram).map_err(|_| DropReason::BadTag)?;
@@ -301,7 +309,7 @@ impl Link {
         let report = &mut self.reports[reason as usize];
         report.unreported += 1;
         let level = match reason {
-            DropReason::OwnFrame => return,
+            DropReason::OwnFrame | DropReason::Duplicate => return,
             DropReason::UnknownBoot | DropReason::OldBoot | DropReason::Replay => Level::Debug,
             _ => Level::Warn,
         };

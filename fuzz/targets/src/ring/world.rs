@@ -224,7 +224,7 @@ impl World {
 
     pub(super) fn unreachable(&mut self, at: usize) {
         let peer = id(1 - at);
-        self.input(at, node::Input::Unreachable { peer });
+        self.input(at, node::Input::Unreachable { link: 0, peer });
     }
 
     /// A node's process dies and comes back with what it had stored.
@@ -302,7 +302,7 @@ impl World {
             let side = &mut self.sides[at];
             let Some(output) = side.node.poll_output() else { return };
             match output {
-                Output::Send { to, lane, bytes, segment_bytes } => {
+                Output::Send { to, lane, bytes, segment_bytes, .. } => {
                     assert!(segment_bytes <= DATAGRAM_BYTES, "{segment_bytes} bytes");
                     assert!(to != Dest::Node(id(at)), "sent to itself: {:02x?}", &bytes[..]);
                     for datagram in bytes.chunks(segment_bytes) {
@@ -340,6 +340,7 @@ impl Side {
             datagram_bytes: DATAGRAM_BYTES,
             burst_segments: 44,
             burst_bytes: 65000,
+            links: node::Links::ONE,
             token_timeout: TokenTimeout::Auto { min_us: 2_000, max_us: 20_000 },
             config_version: 1,
             config_hash: 1,
@@ -361,7 +362,7 @@ impl Side {
         slot.truncate(bytes.len());
         let len = slot.len();
         slot.copy_from_slice(&bytes[..len]);
-        Some(node::Input::Received { queue, bytes: slot, segment_bytes })
+        Some(node::Input::Received { link: 0, queue, bytes: slot, segment_bytes })
     }
 }
 
