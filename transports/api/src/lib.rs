@@ -4,15 +4,20 @@
 //! [`Transport::send`] any number of times, [`Transport::flush`] once, then [`Transport::poll`]
 //! until nothing is left, and [`Transport::wait`] when the idle strategy says so.
 //!
+//! Several transports are used together as [`links`].
+//!
 //! Besides the trait there are a network in memory ([`memory`]), wrappers that lose ([`lossy`]) or
 //! record ([`pcap`]) what passes through any transport, and, with the feature `conformance`, the suite
 //! that every implementation must pass.
 #![forbid(unsafe_code)]
 
+use std::os::fd::BorrowedFd;
+
 use frame::FrameMut;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod links;
 pub mod lossy;
 pub mod memory;
 pub mod pcap;
@@ -148,13 +153,31 @@ pub trait Transport {
     /// Sleeps until there is something to poll or `timeout_ns` is over (`None`: for ever).
     fn wait(&mut self, timeout_ns: Option<u64>);
 
+    /// Whether nothing will ever come: then nobody has to wait for it.
+    fn is_silent(&self) -> bool {
+        false
+    }
+
+    /// A descriptor that becomes readable when there is something to poll, for somebody else to wait for:
+    /// only after [`Transport::doze`], and until the next call of anything else. `None`: there is none.
+    fn doorbell(&mut self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    /// Does what [`Transport::wait`] does before it sleeps; false if it would not sleep, because there is
+    /// something to poll.
+    fn doze(&mut self) -> bool {
+        self.flush();
+        true
+    }
+
     /// Makes `wait` end and `poll` say [`Event::Ready`] with `key` when `fd` is or becomes readable,
     /// until [`Transport::unwatch`]. Edge-triggered: after [`Event::Ready`], read until nothing is
     /// left. `fd` may be closed after [`Transport::unwatch`], not before.
     ///
     /// # Errors
     /// When the kernel refuses.
-    fn watch(&mut self, fd: std::os::fd::BorrowedFd<'_>, key: u64) -> std::io::Result<()>;
+    fn watch(&mut self, fd: BorrowedFd<'_>, key: u64) -> std::io::Result<()>;
 
     /// Ends a watch.
     fn unwatch(&mut self, key: u64);

@@ -299,6 +299,19 @@ impl<T: Transport> Transport for Lossy<T> {
         self.inner.wait(timeout_ns);
     }
 
+    fn is_silent(&self) -> bool {
+        self.inner.is_silent()
+    }
+
+    fn doorbell(&mut self) -> Option<BorrowedFd<'_>> {
+        self.inner.doorbell()
+    }
+
+    fn doze(&mut self) -> bool {
+        // What is held back comes with the next poll.
+        self.inner.doze() && self.ready.is_empty() && self.held.is_empty()
+    }
+
     fn watch(&mut self, fd: BorrowedFd<'_>, key: u64) -> io::Result<()> {
         self.inner.watch(fd, key)
     }

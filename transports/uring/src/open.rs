@@ -69,6 +69,7 @@ impl UdpTransport {
             gso: sockets.gso,
             shared: ManuallyDrop::new(shared),
             ring,
+            doorbell: None,
             sockets,
             tethers,
             config,

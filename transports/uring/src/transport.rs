@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use ::transport::{Burst, Caps, Dest, Event, Queue, SendError, Transport};
 use frame::Pool;
@@ -60,6 +60,9 @@ pub(crate) struct Shared {
 pub struct UdpTransport {
     pub(crate) shared: ManuallyDrop<Shared>,
     pub(crate) ring: IoUring,
+    /// Rings when there are completions, once somebody asked for it. Nobody reads it: whoever watches it does so
+    /// edge-triggered, and a count of 64 bits lasts.
+    pub(crate) doorbell: Option<OwnedFd>,
     pub(crate) sockets: Sockets,
     /// After the sockets, so that it is also dropped after them.
     pub(crate) tethers: Option<Tethers>,
@@ -127,6 +130,13 @@ impl UdpTransport {
                 submitter.submit_with_args(1, &types::SubmitArgs::new().timespec(&time))
             }
         };
+    }
+
+    /// Whether there is something to poll; what can be received into is lent first.
+    fn has_something(&mut self) -> bool {
+        self.refill();
+        let staged = !(self.tokens.is_empty() && self.bursts.is_empty() && self.notices.is_empty());
+        staged || !self.ring.completion().is_empty()
     }
 
     /// Puts an entry on the submission queue, submitting once if it is full.
@@ -278,6 +288,16 @@ impl UdpTransport {
     }
 }
 
+fn eventfd() -> io::Result<OwnedFd> {
+    // SAFETY: takes no memory of ours.
+    let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just given us this descriptor, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
 impl Transport for UdpTransport {
     fn caps(&self) -> Caps {
         self.caps
@@ -319,14 +339,30 @@ impl Transport for UdpTransport {
     }
 
     fn wait(&mut self, timeout_ns: Option<u64>) {
-        self.refill();
-        let staged = !(self.tokens.is_empty() && self.bursts.is_empty() && self.notices.is_empty());
-        if staged || !self.ring.completion().is_empty() {
+        if self.has_something() {
             self.flush();
             return;
         }
         self.counters.waits += 1;
         self.enter(timeout_ns, true);
+    }
+
+    fn doorbell(&mut self) -> Option<BorrowedFd<'_>> {
+        if self.doorbell.is_none() {
+            // The ring's own descriptor would do, but where completions wait until we ask for them the kernel
+            // wakes nobody who polls it.
+            self.doorbell = eventfd().ok();
+            let fd = self.doorbell.as_ref()?.as_raw_fd();
+            if self.ring.submitter().register_eventfd(fd).is_err() {
+                self.doorbell = None;
+            }
+        }
+        self.doorbell.as_ref().map(AsFd::as_fd)
+    }
+
+    fn doze(&mut self) -> bool {
+        self.flush();
+        !self.has_something()
     }
 
     fn watch(&mut self, fd: BorrowedFd<'_>, key: u64) -> io::Result<()> {
