@@ -60,6 +60,7 @@ fn side(id: u32, security: Security) -> Side {
         datagram_bytes: 1472,
         burst_segments: 64,
         burst_bytes: 65000,
+        links: synchrotron_node::Links::ONE,
         token_timeout: TokenTimeout::Fixed { us: 1_000_000 },
         config_version: 1,
         config_hash: 1,
@@ -97,7 +98,7 @@ fn turn(me: &mut Side, other: &mut Side, began: Instant) {
                 let Some(mut slot) = other.pool.alloc(class) else { continue };
                 slot.truncate(bytes.len());
                 slot.copy_from_slice(&bytes);
-                let input = Input::Received { queue: lane, bytes: slot, segment_bytes };
+                let input = Input::Received { link: 0, queue: lane, bytes: slot, segment_bytes };
                 other.inbox.push_back(input);
             }
             Some(Output::Persist { ring_seq }) => me.inbox.push_back(Input::Persisted { ring_seq }),

@@ -13,6 +13,8 @@ use wire::trace::Trace;
 pub enum Input {
     /// Datagrams arrived.
     Received {
+        /// The link they came in on.
+        link: u8,
         /// The queue they came in on.
         queue: Lane,
         /// One datagram, or several of equal size (the last may be shorter).
@@ -22,6 +24,8 @@ pub enum Input {
     },
     /// A unicast to this peer was answered with "nobody there". A hint.
     Unreachable {
+        /// The link it was sent on.
+        link: u8,
         /// The peer.
         peer: NodeId,
     },
@@ -77,6 +81,8 @@ pub enum Output {
     Send {
         /// To whom.
         to: Dest,
+        /// On which links, as bits: a copy on each.
+        links: u8,
         /// Into which queue of theirs.
         lane: Lane,
         /// One datagram, or several of equal size (the last may be shorter).
@@ -107,6 +113,8 @@ pub enum Reason {
     Totem(totem::Timer),
     /// A timer of the link layer.
     Link(link::Timer),
+    /// Nodes show each other which links work.
+    Hello,
     /// A timer of the quorum.
     Quorum(groups::QuorumTimer),
 }

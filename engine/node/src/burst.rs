@@ -5,7 +5,7 @@
 //! come and sealed together once the burst is cut, when its segment size is known. A burst is cut
 //! when
 //!
-//! * a frame for another destination, or a token, follows: the network must see the order of
+//! * a frame for another destination or other links, or a token, follows: the network must see the order of
 //!   outputs;
 //! * it would be longer than the transport or a large slot takes, or have too many segments;
 //! * more than half of it would be padding.
@@ -27,6 +27,8 @@ pub(crate) struct Packer {
     bytes_max: usize,
     overhead_bytes: usize,
     to: Dest,
+    /// The links it goes on, as bits.
+    links: u8,
     /// The burst so far; its room is made at the start.
     frames: Vec<Frame>,
     /// Bytes of the longest frame.
@@ -49,6 +51,7 @@ impl Packer {
             pool,
             overhead_bytes,
             to: Dest::All,
+            links: 1,
             frames: Vec::with_capacity(segments_max),
             longest: 0,
             total: 0,
@@ -58,17 +61,17 @@ impl Packer {
     /// Takes a frame; what must leave before it is sealed first.
     pub(crate) fn push(
         &mut self,
-        to: Dest,
+        (to, links): (Dest, u8),
         lane: Lane,
         frame: Frame,
         link: &mut Link,
         out: &mut VecDeque<Output>,
         counters: &mut NodeCounters,
     ) {
-        if lane == Lane::Token || !self.takes(to, frame.len()) {
+        if lane == Lane::Token || !self.takes(to, links, frame.len()) {
             self.flush(link, out, counters);
         }
-        self.to = to;
+        (self.to, self.links) = (to, links);
         self.longest = self.longest.max(frame.len());
         self.total += frame.len();
         self.frames.push(frame);
@@ -78,12 +81,13 @@ impl Packer {
     }
 
     /// Whether a frame may join the burst.
-    fn takes(&self, to: Dest, len: usize) -> bool {
+    fn takes(&self, to: Dest, links: u8, len: usize) -> bool {
         let count = self.frames.len() + 1;
         let longest = self.longest.max(len);
         let padded = count * longest;
         count == 1
             || (to == self.to
+                && links == self.links
                 && count <= self.segments_max
                 && padded + count * self.overhead_bytes <= self.bytes_max
                 && padded <= 2 * (self.total + len))
@@ -118,7 +122,8 @@ impl Packer {
                 if len != 0 {
                     counters.bursts_sent += 1;
                     counters.bytes_sent += len as u64;
-                    out.push_back(Output::Send { to: self.to, lane, bytes, segment_bytes });
+                    let (to, links) = (self.to, self.links);
+                    out.push_back(Output::Send { to, links, lane, bytes, segment_bytes });
                 }
             }
             // As if the network had lost them: the ring asks again.

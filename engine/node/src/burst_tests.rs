@@ -51,7 +51,7 @@ impl Bench {
         frame.truncate(len);
         frame.fill(fill);
         let Self { link, packer, out, counters, .. } = self;
-        packer.push(to, lane, frame.freeze(), link, out, counters);
+        packer.push((to, 1), lane, frame.freeze(), link, out, counters);
     }
 
     /// Destination, lane, segment size and datagram lengths of each burst.
@@ -59,7 +59,7 @@ impl Bench {
         let Self { link, packer, out, counters, .. } = self;
         packer.flush(link, out, counters);
         let burst = |output: &Output| match output {
-            Output::Send { to, lane, bytes, segment_bytes } => {
+            Output::Send { to, lane, bytes, segment_bytes, .. } => {
                 (*to, *lane, *segment_bytes, bytes.len())
             }
             other => panic!("{other:?}"),

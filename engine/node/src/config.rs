@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use frame::{Class, Pool};
 use groups::votequorum;
 use link::Security;
+use link::paths::Links;
 use totem::{TokenTimeout, Tuning};
 use wire::data::payload_bytes_max;
 use wire::{BootId, CONTROL_BYTES_MAX, NODES_MAX, NodeId};
@@ -30,6 +31,8 @@ pub struct Config<'a> {
     pub burst_segments: usize,
     /// Most bytes in one burst (the transport's `Caps`).
     pub burst_bytes: usize,
+    /// The links to every peer.
+    pub links: Links,
     /// When a silent ring is declared lost.
     pub token_timeout: TokenTimeout,
     /// Version of the configuration; older ones are refused.
@@ -86,6 +89,8 @@ pub struct Reconfiguration {
     pub config_hash: u64,
     /// Limits of local sessions.
     pub limits: groups::Limits,
+    /// How links are used; their number stays what it is.
+    pub links: Links,
     /// How votes are counted, as far as that may change; ignored where they are not.
     pub quorum: Option<votequorum::Options>,
 }

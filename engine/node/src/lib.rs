@@ -16,11 +16,13 @@ extern crate alloc;
 mod api;
 mod burst;
 mod config;
+mod links;
 mod node;
 mod status;
 
 pub use api::{Input, Output, Reason};
 pub use config::{Config, ConfigError, Reconfiguration};
+pub use link::paths::{LinkState, Links, Mode as LinkMode};
 pub use node::Node;
 pub use status::{Counters, NodeCounters, Status};
 #[cfg(feature = "mutations")]

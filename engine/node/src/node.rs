@@ -7,12 +7,14 @@ use frame::{Class, FrameMut, Pool};
 use groups::votequorum::Votequorum;
 use groups::{Clients, Groups, QuorumConfig};
 use link::Link;
+use link::paths::Paths;
 use totem::{Lane, Totem};
 use wire::run::{RECORD_HEADER_BYTES, RUN_HEADER_BYTES};
 use wire::{Kind, NodeId};
 
 use crate::burst::{Packer, slot};
 use crate::config::checked_nodes;
+use crate::links;
 use crate::{
     Config, ConfigError, Counters, Input, NodeCounters, Output, Reason, Reconfiguration, Status,
 };
@@ -54,19 +56,21 @@ enum Home {
 pub struct Node {
     me: NodeId,
     nodes: Vec<NodeId>,
-    pool: Pool,
+    pub(crate) pool: Pool,
     /// Where large slots start in the region.
     large_start: usize,
     copy_out_bytes_max: usize,
     /// Below this many free large slots they are scarce.
     large_scarce: u32,
     payload_bytes: usize,
-    link: Link,
+    pub(crate) link: Link,
+    /// `None`: there is one link, and nothing to choose.
+    pub(crate) paths: Option<Paths>,
     totem: Totem,
     groups: Groups,
-    packer: Packer,
-    out: VecDeque<Output>,
-    counters: NodeCounters,
+    pub(crate) packer: Packer,
+    pub(crate) out: VecDeque<Output>,
+    pub(crate) counters: NodeCounters,
 }
 
 impl Node {
@@ -76,7 +80,7 @@ impl Node {
     /// When the configuration cannot work, see [`ConfigError`].
     pub fn new(config: Config<'_>, pool: Pool, now_ns: u64) -> Result<Self, ConfigError> {
         let nodes = checked_nodes(config.nodes.clone(), config.me)?;
-        let link = Link::new(link::Config {
+        let mut link = Link::new(link::Config {
             me: config.me,
             peers: nodes.clone(),
             cluster_name: config.cluster_name,
@@ -84,6 +88,10 @@ impl Node {
             boot: config.boot,
             seed: config.seed,
         });
+        let paths = links::made(&config, &nodes, now_ns);
+        if paths.is_some() {
+            link.expect_copies();
+        }
         let overhead = link.overhead_bytes();
         let payload_bytes = config.payload_bytes(&pool, overhead)?;
         let totem = totem::Config {
@@ -128,6 +136,7 @@ impl Node {
             large_scarce: stats.large_total.div_ceil(LARGE_SCARCE_SHARE),
             payload_bytes,
             link,
+            paths,
             totem,
             groups,
             packer: Packer::new(pool.clone(), config.burst_segments, config.burst_bytes, overhead),
@@ -146,10 +155,15 @@ impl Node {
         self.counters.inputs += 1;
         self.totem.set_free_bytes(self.credit_bytes().min(clients.room_bytes()));
         match input {
-            Input::Received { queue, bytes, segment_bytes } => {
-                self.received(now_ns, queue, bytes, segment_bytes, clients);
+            Input::Received { link, queue, bytes, segment_bytes } => {
+                self.received(now_ns, (link, queue), bytes, segment_bytes, clients);
             }
-            Input::Unreachable { peer } => self.totem.unreachable(now_ns, peer),
+            Input::Unreachable { link, peer } => {
+                let paths = self.paths.as_mut();
+                if paths.is_none_or(|paths| paths.unreachable(now_ns, peer, link)) {
+                    self.totem.unreachable(now_ns, peer);
+                }
+            }
             Input::Open { session, pid } => self.groups.open(session, pid),
             Input::Close { session } => self.groups.close(session),
             Input::Join { session, request, name } => self.groups.join(session, request, &name),
@@ -164,7 +178,15 @@ impl Node {
             Input::Timeout => {
                 self.link.timeout(now_ns);
                 self.groups.timeout(now_ns);
+                let again = self.sent_again();
                 self.totem.timeout(now_ns, &mut self.groups.source(clients));
+                let again = again != self.sent_again();
+                if let Some(paths) = &mut self.paths {
+                    if again {
+                        paths.suspect(now_ns);
+                    }
+                    paths.timeout(now_ns);
+                }
             }
             Input::Shutdown => {
                 self.groups.close_all();
@@ -174,6 +196,15 @@ impl Node {
         }
         self.settle(now_ns, clients);
         self.flush();
+        if let Some(paths) = &mut self.paths {
+            paths.end_call();
+        }
+    }
+
+    /// How often totem sent the token or a wish for it again: then one was lost, or the node it went to.
+    fn sent_again(&self) -> u64 {
+        let counters = self.totem.counters();
+        counters.token_retransmits + counters.wants_sent
     }
 
     /// The next thing to do; sends come before what local programs are told.
@@ -196,7 +227,8 @@ impl Node {
         let totem = self.totem.next_timeout().map(|(at, timer)| (at, Reason::Totem(timer)));
         let link = self.link.next_timeout().map(|(at, timer)| (at, Reason::Link(timer)));
         let quorum = self.groups.next_timeout().map(|(at, timer)| (at, Reason::Quorum(timer)));
-        [totem, link, quorum].into_iter().flatten().min_by_key(|(at, _)| *at)
+        let hello = self.paths.as_ref().map(|paths| (paths.next_timeout(), Reason::Hello));
+        [totem, link, quorum, hello].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// The state of all layers, for people and tests.
@@ -207,6 +239,8 @@ impl Node {
             totem: self.totem.status(),
             groups: self.groups.status(),
             peers: self.link.peers().collect(),
+            links: self.paths.iter().flat_map(Paths::states).collect(),
+            links_in_use: self.paths.as_ref().map_or(1, Paths::in_use),
             security: self.link.security(),
             pool: self.pool.stats(),
         }
@@ -219,6 +253,7 @@ impl Node {
             link: self.link.counters(),
             totem: self.totem.counters(),
             groups: self.groups.counters(),
+            paths: self.paths.as_ref().map(|paths| *paths.counters()).unwrap_or_default(),
         }
     }
 
@@ -288,15 +323,28 @@ impl Node {
         now_ns: u64,
         reconfiguration: Reconfiguration,
     ) -> Result<(), ConfigError> {
-        let Reconfiguration { nodes, token_timeout, config_version, config_hash, limits, quorum } =
-            reconfiguration;
+        let Reconfiguration {
+            nodes,
+            token_timeout,
+            config_version,
+            config_hash,
+            limits,
+            links,
+            quorum,
+        } = reconfiguration;
         let nodes = checked_nodes(nodes, self.me)?;
         let change =
             totem::Change { nodes: nodes.clone(), token_timeout, config_version, config_hash };
         self.totem.change(now_ns, change).map_err(ConfigError::NotInNodeList)?;
         if nodes != self.nodes {
             self.link.set_peers(&nodes);
+            if let Some(paths) = &mut self.paths {
+                paths.set_nodes(self.me, &nodes);
+            }
             self.nodes = nodes;
+        }
+        if let Some(paths) = &mut self.paths {
+            paths.set_links(links.mode, links.priorities);
         }
         self.groups.set_limits(limits);
         self.groups.set_quorum(now_ns, self.nodes.clone(), quorum.as_ref());
@@ -309,12 +357,12 @@ impl Node {
     fn received(
         &mut self,
         now_ns: u64,
-        queue: Lane,
+        at: (u8, Lane),
         mut bytes: FrameMut,
         segment_bytes: usize,
         clients: &mut dyn Clients,
     ) {
-        match queue {
+        match at.1 {
             Lane::Token => self.counters.token_bursts_received += 1,
             Lane::Data => self.counters.data_bursts_received += 1,
         }
@@ -329,16 +377,26 @@ impl Node {
         let segment_bytes = segment_bytes.max(1);
         while bytes.len() > segment_bytes {
             let datagram = bytes.split_to(segment_bytes);
-            self.datagram(now_ns, datagram, home, clients);
+            self.datagram(now_ns, at, datagram, home, clients);
         }
         if !bytes.is_empty() {
-            self.datagram(now_ns, bytes, home, clients);
+            self.datagram(now_ns, at, bytes, home, clients);
         }
     }
 
-    fn datagram(&mut self, now_ns: u64, datagram: FrameMut, home: Home, clients: &mut dyn Clients) {
+    fn datagram(
+        &mut self,
+        now_ns: u64,
+        at: (u8, Lane),
+        datagram: FrameMut,
+        home: Home,
+        clients: &mut dyn Clients,
+    ) {
         self.counters.datagrams_received += 1;
         let Some(opened) = self.link.open(now_ns, datagram) else { return };
+        if self.paths.is_some() && self.is_about_links(now_ns, at, &opened) {
+            return;
+        }
         let mut body = opened.body;
         // Only data frames are kept; everything else gives its slot back at once.
         if home != Home::Stay && Kind::of(&body) == Some(Kind::Data) {
@@ -384,11 +442,15 @@ impl Node {
 
     /// Passes on what the ring and the link layer put out.
     fn collect(&mut self, now_ns: u64) {
+        if self.paths.is_some() {
+            self.send_hellos();
+        }
         while let Some(output) = self.totem.poll_output() {
             match output {
                 totem::Output::Send { to, lane, frame } => {
+                    let links = self.links_for(now_ns, to, &frame);
                     let Self { packer, link, out, counters, .. } = self;
-                    packer.push(to, lane, frame, link, out, counters);
+                    packer.push((to, links), lane, frame, link, out, counters);
                 }
                 totem::Output::Deliver(delivered) => self.groups.deliver(now_ns, delivered),
                 totem::Output::Configuration(configuration) => {
@@ -431,7 +493,8 @@ impl Node {
         self.counters.datagrams_sent += 1;
         self.counters.bytes_sent += datagram.len() as u64;
         let (to, lane, segment_bytes) = (totem::Dest::Node(to), Lane::Data, datagram.len());
-        self.out.push_back(Output::Send { to, lane, bytes, segment_bytes });
+        let links = self.all_links();
+        self.out.push_back(Output::Send { to, links, lane, bytes, segment_bytes });
     }
 
     /// Receive room of this node that the ring may fill, in bytes.

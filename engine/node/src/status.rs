@@ -48,6 +48,8 @@ pub struct Counters<'a> {
     pub totem: &'a totem::Counters,
     /// The groups.
     pub groups: &'a groups::Counters,
+    /// The links, if there are several.
+    pub paths: link::paths::PathCounters,
 }
 
 /// The state of a node.
@@ -63,6 +65,10 @@ pub struct Status {
     pub groups: groups::Status,
     /// Every other node as the link layer knows it.
     pub peers: Vec<link::PeerStatus>,
+    /// Every link to every other node, if there are several.
+    pub links: Vec<link::paths::LinkState>,
+    /// The links that frames for all travel on, as bits.
+    pub links_in_use: u8,
     /// How datagrams are protected.
     pub security: link::SecurityStatus,
     /// How full message memory is.

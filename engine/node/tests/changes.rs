@@ -21,6 +21,7 @@ fn reconfiguration(nodes: &[u32]) -> Reconfiguration {
         config_version: TARGET.config_version,
         config_hash: TARGET.config_hash,
         limits: groups::Limits::default(),
+        links: node::Links::ONE,
         quorum: None,
     }
 }

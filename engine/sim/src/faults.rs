@@ -44,7 +44,7 @@ impl World {
         self.schedule(next, Event::Fault);
     }
 
-    fn say(&self, text: impl FnOnce() -> String) {
+    pub(crate) fn say(&self, text: impl FnOnce() -> String) {
         self.tracer.line(self.now_ns, || format!("! {}", text()));
     }
 
@@ -193,7 +193,8 @@ impl World {
         let peer = *self.fault_rng.pick(&self.history.nodes);
         if peer != self.hosts[host].id {
             self.say(|| format!("n{} gets a forged hint about n{peer}", host + 1));
-            self.control(host, life, Input::Unreachable { peer });
+            let link = self.link_rng.below(self.scenario.links.count.into()) as u8;
+            self.control(host, life, Input::Unreachable { link, peer });
         }
     }
 
@@ -203,6 +204,7 @@ impl World {
         self.healed = true;
         self.history.healed_ns = self.now_ns;
         self.mend();
+        self.mend_links();
         self.network.faults = NetworkFaults::default();
         self.scenario.network = NetworkFaults::default();
         let absent = self.fault_rng.chance(250_000);

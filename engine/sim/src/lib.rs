@@ -16,6 +16,7 @@ mod faults;
 pub mod history;
 mod holdings;
 mod host;
+mod link_faults;
 mod network;
 mod quorum;
 mod recorder;

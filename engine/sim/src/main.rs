@@ -37,6 +37,9 @@ struct Args {
     /// Worlds played at once.
     #[arg(long, default_value_t = 1)]
     threads: usize,
+    /// Worlds in which nothing fails but links, and one always works: the ring must stay what it is.
+    #[arg(long, conflicts_with = "nodes")]
+    sparing_links: bool,
     /// One JSON object per failing seed, and one at the end.
     #[arg(long)]
     json: bool,
@@ -139,7 +142,11 @@ fn progress(args: &Args) -> ProgressBar {
 
 fn play(seed: u64, args: &Args) -> Verdict {
     let tracer = Tracer::new(args.trace);
-    let run = || synchrotron_sim::run(Scenario::new(seed, args.nodes), tracer, Spoil::default());
+    let scenario = match args.sparing_links {
+        true => Scenario::sparing_links(seed),
+        false => Scenario::new(seed, args.nodes),
+    };
+    let run = || synchrotron_sim::run(scenario.clone(), tracer, Spoil::default());
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(outcome) => Verdict::Done(Box::new(keep(&outcome))),
         Err(panic) => {

@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use wire::hello::LINKS_MAX;
+
 use crate::rng::Rng;
 use crate::scenario::{NetworkFaults, Scenario};
 
@@ -75,7 +77,11 @@ pub(crate) struct Network {
     pub(crate) faults: NetworkFaults,
     /// Cut directions, `from * count + to`.
     cut: Vec<bool>,
-    /// Last arrival per direction: paths are first in, first out but for what is reordered on purpose.
+    /// The same by link: `(link * count + from) * count + to`.
+    link_cut: Vec<bool>,
+    /// What each link loses besides, in parts of a million.
+    pub(crate) link_loss_ppm: [u64; LINKS_MAX],
+    /// Last arrival per link and direction: paths are first in, first out but for what is reordered on purpose.
     last_ns: Vec<u64>,
     old: Vec<Rc<[u8]>>,
     /// Datagrams lost, cut off, doubled, delayed, damaged, made up.
@@ -94,7 +100,9 @@ impl Network {
             far: scenario.far,
             faults: scenario.network,
             cut: vec![false; count * count],
-            last_ns: vec![0; count * count],
+            link_cut: vec![false; LINKS_MAX * count * count],
+            link_loss_ppm: [0; LINKS_MAX],
+            last_ns: vec![0; LINKS_MAX * count * count],
             old: Vec::new(),
             counts: [0; 6],
         }
@@ -115,6 +123,18 @@ impl Network {
         self.cut[from * self.count + to]
     }
 
+    /// Cuts or mends one direction of one link.
+    pub(crate) fn cut_link(&mut self, link: usize, from: usize, to: usize, cut: bool) {
+        self.link_cut[(link * self.count + from) * self.count + to] = cut;
+    }
+
+    /// Mends a link altogether.
+    pub(crate) fn mend_link(&mut self, link: usize) {
+        let paths = self.count * self.count;
+        self.link_cut[link * paths..(link + 1) * paths].fill(false);
+        self.link_loss_ppm[link] = 0;
+    }
+
     /// A delay as of now.
     pub(crate) fn delay_ns(&mut self) -> u64 {
         self.latency_ns + self.rng.below(self.jitter_ns + 1)
@@ -124,22 +144,29 @@ impl Network {
     pub(crate) fn carry(
         &mut self,
         now_ns: u64,
-        from: usize,
-        to: usize,
+        link: usize,
+        (from, to): (usize, usize),
         sent: &Burst,
         out: &mut Vec<Arrival>,
     ) {
-        if self.is_cut(from, to) {
+        let path = (link * self.count + from) * self.count + to;
+        if self.is_cut(from, to) || self.link_cut[path] {
             self.counts[1] += u64::from(sent.kept.count_ones());
             return;
         }
         let far = self.far.filter(|(host, _)| *host == from || *host == to);
         let base = now_ns + self.delay_ns() * far.map_or(1, |(_, times)| times);
-        let last = &mut self.last_ns[from * self.count + to];
+        let last = &mut self.last_ns[path];
         let at_ns = base.max(*last + 1);
         *last = at_ns;
         let mut main = sent.clone();
         for index in sent.indices() {
+            let lossy = self.link_loss_ppm[link];
+            if lossy > 0 && self.rng.chance(lossy) {
+                self.counts[0] += 1;
+                main.kept &= !(1 << index);
+                continue;
+            }
             self.fate(at_ns, index, &mut main, out);
         }
         if main.kept != 0 {

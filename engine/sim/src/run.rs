@@ -6,7 +6,7 @@ use crate::check::{self, Checker, Finding};
 use crate::clients::Phase;
 use crate::history::{GroupId, History, LifeId, SlotAccount};
 use crate::host::Running;
-use crate::scenario::{DRAIN_NS, LIVENESS_NS, MS, NEW_KEY_NS, Scenario};
+use crate::scenario::{DRAIN_NS, LIVENESS_NS, MS, NEVER, NEW_KEY_NS, Scenario};
 use crate::tracer::Tracer;
 use crate::world::{Counts, Event, Spoil, World};
 
@@ -55,8 +55,11 @@ pub fn run(scenario: Scenario, tracer: Tracer, spoil: Spoil) -> Outcome {
         let at_ns = world.rng.below(20 * MS);
         world.schedule(at_ns, Event::Restart { host });
     }
-    let first = 5 * MS + world.fault_rng.around(world.scenario.fault_ns);
-    world.schedule(first, Event::Fault);
+    if world.scenario.fault_ns != NEVER {
+        let first = 5 * MS + world.fault_rng.around(world.scenario.fault_ns);
+        world.schedule(first, Event::Fault);
+    }
+    world.plan_link_faults();
     world.plan_new_key();
     world.run_until(chaos_ns);
     world.heal();

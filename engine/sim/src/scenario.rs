@@ -2,6 +2,7 @@
 //! the pools, how often what breaks.
 
 use frame::PoolConfig;
+use node::{LinkMode, Links};
 use totem::Tuning;
 
 use crate::quorum::Ballot;
@@ -9,6 +10,9 @@ use crate::rng::Rng;
 
 /// One millisecond in nanoseconds.
 pub(crate) const MS: u64 = 1_000_000;
+
+/// A time that does not come.
+pub(crate) const NEVER: u64 = u64::MAX;
 
 /// What the network does to datagrams, in parts of a million.
 #[derive(Clone, Copy, Debug, Default)]
@@ -119,6 +123,15 @@ pub struct Stale {
     pub older: bool,
 }
 
+/// What happens to single links while others work.
+#[derive(Clone, Copy, Debug)]
+pub struct LinkFaults {
+    /// Mean time between two of them.
+    pub every_ns: u64,
+    /// Whether there is always one link that nothing happens to, between all nodes.
+    pub sparing: bool,
+}
+
 /// A run.
 #[derive(Clone, Debug)]
 pub struct Scenario {
@@ -142,7 +155,7 @@ pub struct Scenario {
     pub network: NetworkFaults,
     /// Fastest and slowest clock.
     pub drift_ppm: u64,
-    /// Mean time between two faults.
+    /// Mean time between two faults; `u64::MAX`: there are none.
     pub fault_ns: u64,
     /// Which.
     pub faults: FaultWeights,
@@ -168,6 +181,10 @@ pub struct Scenario {
     pub stale: Option<Stale>,
     /// How votes are counted, if they are.
     pub ballot: Option<Ballot>,
+    /// The links between any two nodes.
+    pub links: Links,
+    /// How they fail, if there are several.
+    pub link_faults: Option<LinkFaults>,
     /// When the cluster's key is replaced, node by node, if datagrams are encrypted.
     pub new_key_ns: Option<u64>,
 }
@@ -228,6 +245,8 @@ impl Scenario {
             stale: None,
             ballot: None,
             new_key_ns: None,
+            links: Links::ONE,
+            link_faults: None,
         };
         if let Some(loss_ppm) = bad_loss_ppm {
             scenario.network.loss_ppm = loss_ppm;
@@ -251,18 +270,62 @@ impl Scenario {
         if extra.chance(100_000) {
             scenario.far = Some((extra.below(nodes.into()) as usize, extra.between(2, 10)));
         }
-        let mut votes = Rng::new(seed ^ 0xb0_7e5);
-        if votes.chance(750_000) {
-            scenario.ballot = Some(Ballot::draw(&mut votes, nodes));
-        }
         if extra.chance(500_000) {
             scenario.new_key_ns = Some(extra.below(chaos_ns));
         }
         if extra.chance(100_000) {
             scenario.load = scenario.load.with_joins_amid_large_messages();
         }
-        scenario
+        scenario.with_more_drawn()
     }
+
+    /// Most count votes, some have several links, which fail whenever they like. Drawn apart, so that older seeds
+    /// stay what they were.
+    fn with_more_drawn(mut self) -> Self {
+        let mut votes = Rng::new(self.seed ^ 0xb0_7e5);
+        if votes.chance(750_000) {
+            self.ballot = Some(Ballot::draw(&mut votes, self.nodes));
+        }
+        let mut several = Rng::new(self.seed ^ 0x11_2c);
+        if several.chance(300_000) {
+            self.links = draw_links(&mut several);
+            let every_ns = several.between(5, 300) * MS;
+            self.link_faults = Some(LinkFaults { every_ns, sparing: false });
+        }
+        self
+    }
+
+    /// A world in which nothing fails but links, and at every moment one of them works everywhere: nobody may
+    /// notice.
+    pub fn sparing_links(seed: u64) -> Self {
+        let mut several = Rng::new(seed ^ 0x5_1a2e);
+        let nodes = several.between(2, 6) as u32;
+        let every_ns = *several.pick(&[60, 200, 1_000]) * MS;
+        let drawn = Self::new(seed, Some(nodes));
+        Self {
+            chaos_ns: 4_000 * MS,
+            fault_ns: NEVER,
+            network: NetworkFaults::default(),
+            drift_ppm: drawn.drift_ppm.min(500),
+            pool: PoolConfig { small_count: 1024, large_count: 24, ..drawn.pool },
+            socket_bytes: 4 << 20,
+            token_timeout_min_us: drawn.token_timeout_min_us.max(20_000),
+            tuning: Tuning::default(),
+            far: None,
+            stale: None,
+            links: draw_links(&mut several),
+            link_faults: Some(LinkFaults { every_ns, sparing: true }),
+            ..drawn
+        }
+    }
+}
+
+/// Two links, seldom three, used in any way.
+fn draw_links(rng: &mut Rng) -> Links {
+    let mut priorities = Links::ONE.priorities;
+    priorities.iter_mut().for_each(|priority| *priority = rng.below(3) as u8);
+    let modes = [LinkMode::Passive, LinkMode::Passive, LinkMode::Active, LinkMode::RoundRobin];
+    Links { count: *rng.pick(&[2, 2, 3]), mode: *rng.pick(&modes), priorities }
 }
 
 /// Windows from one frame to more than a pool holds, and intervals to match.

@@ -12,6 +12,8 @@ const OVERHEAD_BYTES: usize = 512;
 /// Datagrams of equal size that are handed over in one buffer.
 #[derive(Clone, Debug)]
 pub(crate) struct Merged {
+    /// The link they came by.
+    pub(crate) link: u8,
     /// The send they are part of.
     pub(crate) burst: Burst,
     /// First datagram.
@@ -58,14 +60,14 @@ impl Sockets {
     }
 
     /// Takes in what arrived of a burst: neighbours are merged, as receive offload does.
-    pub(crate) fn push(&mut self, lane: Lane, burst: &Burst) {
+    pub(crate) fn push(&mut self, lane: Lane, link: u8, burst: &Burst) {
         let mut open: Option<Merged> = None;
         for index in burst.indices() {
             match &mut open {
                 Some(m) if m.first + m.count == index => m.count += 1,
                 _ => {
                     self.admit(lane, open.take());
-                    open = Some(Merged { burst: burst.clone(), first: index, count: 1 });
+                    open = Some(Merged { link, burst: burst.clone(), first: index, count: 1 });
                 }
             }
         }
@@ -120,14 +122,14 @@ mod tests {
         let mut sockets = Sockets::new(4000);
         let mut burst = Burst::new(&[7; 3500], 1000);
         burst.kept = 0b1011;
-        sockets.push(Lane::Data, &burst);
+        sockets.push(Lane::Data, 0, &burst);
         let (_, first) = sockets.pop(Lane::Data).expect("two neighbours");
         assert_eq!((first.count, first.bytes().len()), (2, 2000));
         let (_, last) = sockets.pop(Lane::Token).expect("the short one, for want of tokens");
         assert_eq!((last.count, last.bytes().len()), (1, 500));
         assert!(sockets.is_empty());
         for _ in 0..4 {
-            sockets.push(Lane::Data, &Burst::new(&[7; 1500], 1500));
+            sockets.push(Lane::Data, 0, &Burst::new(&[7; 1500], 1500));
         }
         assert_eq!(sockets.dropped, 2);
     }

@@ -25,7 +25,7 @@ impl World {
         &mut self,
         to: usize,
         from: usize,
-        lane: Lane,
+        (link, lane): (u8, Lane),
         unicast: bool,
         burst: &Burst,
     ) {
@@ -40,11 +40,11 @@ impl World {
             {
                 let peer = self.hosts[to].id;
                 let at_ns = self.now_ns + self.network.delay_ns();
-                self.schedule(at_ns, Event::Unreachable { host: from, life, peer });
+                self.schedule(at_ns, Event::Unreachable { host: from, life, link, peer });
             }
             return;
         }
-        self.hosts[to].sockets.push(lane, burst);
+        self.hosts[to].sockets.push(lane, link, burst);
         self.want_turn(to, self.now_ns);
     }
 
@@ -124,7 +124,11 @@ impl World {
         for index in merged.first..merged.first + merged.count {
             self.note_receipt(life, merged.burst.segment(index), merged.burst.damaged);
         }
-        self.handle(host, life, Input::Received { queue: lane, bytes: slot, segment_bytes });
+        self.handle(
+            host,
+            life,
+            Input::Received { link: merged.link, queue: lane, bytes: slot, segment_bytes },
+        );
     }
 
     /// Holds a token's word on what is stable against what the members have.
@@ -191,8 +195,8 @@ impl World {
                 return;
             }
             match output {
-                Output::Send { to, lane, bytes, segment_bytes } => {
-                    self.send(host, life, to, lane, &bytes, segment_bytes);
+                Output::Send { to, links, lane, bytes, segment_bytes } => {
+                    self.send(host, life, (to, links, lane), &bytes, segment_bytes);
                 }
                 Output::Event(event) => self.event(host, life, &event),
                 // Nobody in this world changes the configuration.
@@ -217,8 +221,7 @@ impl World {
         &mut self,
         host: usize,
         life: LifeId,
-        to: Dest,
-        lane: Lane,
+        (to, links, lane): (Dest, u8, Lane),
         bytes: &[u8],
         segment_bytes: usize,
     ) {
@@ -234,15 +237,25 @@ impl World {
         let id = self.hosts[host].id;
         self.tracer.line(self.now_ns, || {
             let what: Vec<String> = burst.indices().map(|i| spy::name(burst.segment(i))).collect();
-            format!("n{id} > {to:?} {lane:?} {}", what.join(" "))
+            let on = if links == 1 { String::new() } else { format!(" on {links:b}") };
+            format!("n{id} > {to:?}{on} {lane:?} {}", what.join(" "))
         });
+        assert!(links != 0, "a frame for no link");
+        for link in (0..self.scenario.links.count).filter(|link| links >> link & 1 == 1) {
+            self.send_on(host, link, to, lane, &burst);
+        }
+    }
+
+    /// Sends a burst on one link.
+    fn send_on(&mut self, host: usize, link: u8, to: Dest, lane: Lane, burst: &Burst) {
         match to {
             Dest::All => {
-                let doom =
-                    self.hosts[host].doom.filter(|_| lane == Lane::Data && spy::is_data(bytes));
+                let doom = self.hosts[host]
+                    .doom
+                    .filter(|_| lane == Lane::Data && spy::is_data(&burst.bytes));
                 for other in (0..self.hosts.len()).filter(|o| *o != host) {
                     if doom.is_none() || self.fault_rng.chance(500_000) {
-                        self.carry(host, other, lane, false, &burst);
+                        self.carry(host, other, (link, lane), false, burst);
                     }
                 }
                 if let Some(doom) = doom {
@@ -251,7 +264,7 @@ impl World {
             }
             Dest::Node(node) => {
                 let other = self.host_of(node);
-                self.carry(host, other, lane, true, &burst);
+                self.carry(host, other, (link, lane), true, burst);
             }
         }
     }
@@ -260,11 +273,18 @@ impl World {
         node.0 as usize - 1
     }
 
-    fn carry(&mut self, from: usize, to: usize, lane: Lane, unicast: bool, burst: &Burst) {
+    fn carry(
+        &mut self,
+        from: usize,
+        to: usize,
+        (link, lane): (u8, Lane),
+        unicast: bool,
+        burst: &Burst,
+    ) {
         let mut arrivals = std::mem::take(&mut self.arrivals);
-        self.network.carry(self.now_ns, from, to, burst, &mut arrivals);
+        self.network.carry(self.now_ns, link.into(), (from, to), burst, &mut arrivals);
         for arrival in arrivals.drain(..) {
-            let event = Event::Arrive { to, from, lane, unicast, burst: arrival.burst };
+            let event = Event::Arrive { to, from, link, lane, unicast, burst: arrival.burst };
             self.schedule(arrival.at_ns, event);
         }
         self.arrivals = arrivals;
@@ -325,7 +345,7 @@ impl World {
 
 fn describe(input: &Input) -> String {
     match input {
-        Input::Received { queue, bytes, segment_bytes } => {
+        Input::Received { queue, bytes, segment_bytes, .. } => {
             let names: Vec<String> = bytes.chunks((*segment_bytes).max(1)).map(spy::name).collect();
             format!("{queue:?} {}", names.join(" "))
         }

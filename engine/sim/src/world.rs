@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::history::{End, Entry, GroupId, History, Life, LifeId, Receipts, What};
 use crate::holdings::Holdings;
 use crate::host::{Host, Running};
+use crate::link_faults::LinkStep;
 use crate::network::{Arrival, Burst, Network};
 use crate::recorder::Recorder;
 use crate::rng::Rng;
@@ -37,11 +38,11 @@ pub struct Spoil {
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
     /// Datagrams reach a host.
-    Arrive { to: usize, from: usize, lane: Lane, unicast: bool, burst: Burst },
+    Arrive { to: usize, from: usize, link: u8, lane: Lane, unicast: bool, burst: Burst },
     /// A host's loop runs.
     Turn { host: usize },
     /// A unicast was answered with "nobody there".
-    Unreachable { host: usize, life: LifeId, peer: NodeId },
+    Unreachable { host: usize, life: LifeId, link: u8, peer: NodeId },
     /// A number is on the disk.
     Durable { host: usize, life: LifeId, ring_seq: u64 },
     /// The node learns that a number is on the disk.
@@ -50,6 +51,8 @@ pub(crate) enum Event {
     Clients { host: usize, life: LifeId },
     /// The next fault is due.
     Fault,
+    /// A link fails, or one that failed comes back.
+    LinkFault(LinkStep),
     /// A node is given the cluster's next key.
     NewKey { host: usize },
     /// A storm ends.
@@ -99,6 +102,8 @@ pub(crate) struct World {
     pub(crate) rng: Rng,
     /// Chance for faults.
     pub(crate) fault_rng: Rng,
+    /// Chance for faults of links.
+    pub(crate) link_rng: Rng,
     /// Chance for clients.
     pub(crate) client_rng: Rng,
     pub(crate) tracer: Tracer,
@@ -121,6 +126,7 @@ impl World {
         let mut rng = Rng::new(scenario.seed ^ 0x5eed);
         let network = Network::new(&scenario, rng.fork());
         let (fault_rng, client_rng) = (rng.fork(), rng.fork());
+        let link_rng = Rng::new(scenario.seed ^ 0x11_4c);
         let groups = scenario.load.groups;
         let mut history = History {
             nodes: (1..=scenario.nodes).map(NodeId).collect(),
@@ -143,6 +149,7 @@ impl World {
             history,
             rng,
             fault_rng,
+            link_rng,
             client_rng,
             tracer,
             spoil,
@@ -178,12 +185,12 @@ impl World {
 
     fn happen(&mut self, event: Event) {
         match event {
-            Event::Arrive { to, from, lane, unicast, burst } => {
-                self.arrive(to, from, lane, unicast, &burst);
+            Event::Arrive { to, from, link, lane, unicast, burst } => {
+                self.arrive(to, from, (link, lane), unicast, &burst);
             }
             Event::Turn { host } => self.turn(host),
-            Event::Unreachable { host, life, peer } => {
-                self.control(host, life, node::Input::Unreachable { peer });
+            Event::Unreachable { host, life, link, peer } => {
+                self.control(host, life, node::Input::Unreachable { link, peer });
             }
             Event::Durable { host, life, ring_seq } => {
                 if self.life_of(host) == Some(life) {
@@ -195,6 +202,7 @@ impl World {
             }
             Event::Clients { host, life } => self.clients_step(host, life),
             Event::Fault => self.fault(),
+            Event::LinkFault(step) => self.link_fault(step),
             Event::NewKey { host } => self.new_key(host),
             Event::Calm => self.network.faults = self.scenario.network,
             Event::Feed { host, life } => {
@@ -357,6 +365,7 @@ impl World {
             datagram_bytes: s.datagram_bytes,
             burst_segments: crate::network::SEGMENTS_MAX,
             burst_bytes: s.burst_bytes,
+            links: s.links,
             token_timeout: TokenTimeout::Auto { min_us, max_us },
             config_version: if stale.is_some_and(|s| s.older) { 1 } else { 2 },
             config_hash: if stale.is_some_and(|s| !s.older) { 8 } else { 7 },
@@ -394,6 +403,7 @@ impl World {
             ("link", c.link.fields().collect()),
             ("totem", c.totem.fields().collect()),
             ("groups", c.groups.fields().collect()),
+            ("links", c.paths.fields().collect()),
         ];
         for (layer, fields) in all {
             for (name, value) in fields {

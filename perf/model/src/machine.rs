@@ -90,6 +90,7 @@ impl Machine {
             datagram_bytes: plan.mtu_bytes - HEADERS_BYTES,
             burst_segments: BURST_SEGMENTS,
             burst_bytes: BURST_BYTES,
+            links: node::Links::ONE,
             token_timeout: TOKEN_TIMEOUT,
             config_version: 1,
             config_hash: 1,
@@ -151,7 +152,7 @@ impl Machine {
             slot.truncate(packet.bytes.len());
             slot.copy_from_slice(&packet.bytes);
             let (queue, segment_bytes) = (packet.lane, packet.segment_bytes);
-            let input = Input::Received { queue, bytes: slot, segment_bytes };
+            let input = Input::Received { link: 0, queue, bytes: slot, segment_bytes };
             return Some((input, packet.datagrams()));
         }
         if self.node.next_timeout().is_some_and(|(at_ns, _)| at_ns <= now_ns) {

@@ -288,7 +288,7 @@ impl<'p> World<'p> {
             }
             match output {
                 None => return spent_ns,
-                Some(Output::Send { to, lane, bytes, segment_bytes }) => {
+                Some(Output::Send { to, lane, bytes, segment_bytes, .. }) => {
                     let packet = Packet { lane, bytes: (&bytes[..]).into(), segment_bytes };
                     spent_ns = self.send(index, now_ns, spent_ns, to, &packet);
                 }

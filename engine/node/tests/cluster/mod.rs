@@ -156,6 +156,7 @@ impl Cluster {
             datagram_bytes: DATAGRAM_BYTES,
             burst_segments: 64,
             burst_bytes: 65000,
+            links: node::Links::ONE,
             token_timeout: TokenTimeout::Auto { min_us: 2_000, max_us: 50_000 },
             config_version: self.config.0,
             config_hash: self.config.1,
@@ -200,7 +201,7 @@ impl Cluster {
             let engine = self.engines.get_mut(&id).expect("it runs");
             let Some(output) = engine.node.poll_output() else { return };
             match output {
-                Output::Send { to, lane, bytes, segment_bytes } => {
+                Output::Send { to, lane, bytes, segment_bytes, .. } => {
                     let segments = bytes.len().div_ceil(segment_bytes);
                     assert!(segment_bytes <= DATAGRAM_BYTES, "{segment_bytes} bytes");
                     assert!(lane == Lane::Data || segments == 1, "a token travels alone");
@@ -370,5 +371,5 @@ fn received(pool: &Pool, queue: Lane, bytes: &[u8], segment_bytes: usize) -> Inp
     let mut slot: FrameMut = pool.alloc(class).expect("a free slot");
     slot.truncate(bytes.len());
     slot.copy_from_slice(bytes);
-    Input::Received { queue, bytes: slot, segment_bytes }
+    Input::Received { link: 0, queue, bytes: slot, segment_bytes }
 }

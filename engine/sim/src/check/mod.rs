@@ -5,6 +5,7 @@ mod causal;
 mod integrity;
 mod liveness;
 mod one_quorum;
+mod one_view;
 mod order;
 mod quorum;
 mod reasons;
@@ -54,11 +55,13 @@ pub enum Checker {
     QuorumMembership,
     /// At no time are two parts of the cluster quorate.
     OneQuorum,
+    /// While nothing fails but links, and one of them works everywhere, the ring stays what it is.
+    OneView,
 }
 
 impl Checker {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::AgreedOrder,
         Self::SafeDelivery,
         Self::SelfDelivery,
@@ -71,6 +74,7 @@ impl Checker {
         Self::Liveness,
         Self::QuorumMembership,
         Self::OneQuorum,
+        Self::OneView,
     ];
 
     /// A short name.
@@ -88,6 +92,7 @@ impl Checker {
             Self::Liveness => "liveness",
             Self::QuorumMembership => "quorum-membership",
             Self::OneQuorum => "one-quorum",
+            Self::OneView => "one-view",
         }
     }
 }
@@ -164,6 +169,7 @@ fn run(checker: Checker, case: &Case<'_>) -> Vec<Finding> {
         Checker::Liveness => liveness::check(case, out),
         Checker::QuorumMembership => quorum::check(case, out),
         Checker::OneQuorum => one_quorum::check(case, out),
+        Checker::OneView => one_view::check(case, out),
     }
     findings.list
 }

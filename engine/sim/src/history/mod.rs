@@ -249,6 +249,8 @@ pub struct History {
     pub quorums: u64,
     /// When the network was healed and no more faults were injected.
     pub healed_ns: u64,
+    /// From then until healing no node may install another ring.
+    pub one_view_from_ns: Option<u64>,
     /// When the bound on liveness was reached or everything was done.
     pub ended_ns: u64,
     /// What was still missing when the bound was reached; empty if the run came to rest in time.
