@@ -8,9 +8,9 @@ use crate::host::Host;
 use crate::key_file::{DERIVED_BYTES_MAX, DERIVED_BYTES_MIN};
 use crate::kind::{Value, duration_text, size_text};
 use crate::model::{
-    Config, Cpu, Driver, Encryption, Engine, Idle, Ipc, KeySource, Limits, LinkMode, LockMemory,
-    Log, LogFormat, LogLevel, Memory, Multicast, Node, Priority, Provider, Rdma, Recorder, Secret,
-    Security, TokenTimeout, Totem, Transport, Values, fnv1a,
+    Config, Cpu, Driver, Encryption, Engine, Idle, Ipc, KeySource, Limits, Link, LinkMode,
+    LockMemory, Log, LogFormat, LogLevel, Memory, Multicast, Node, Priority, Provider, Rdma,
+    Recorder, Secret, Security, TokenTimeout, Totem, Transport, Values, fnv1a,
 };
 use crate::problem::Report;
 use crate::quorum;
@@ -78,14 +78,14 @@ fn transport(
         _ => derived_group(cluster, nodes),
     };
     if let Multicast::Group(group) = multicast
-        && let Some(node) = nodes.iter().find(|n| port_clash(n, group.port()))
+        && let Some((node, link)) = nodes.iter().find_map(|n| port_clash(n, group.port()))
     {
         let wrong = format!(
             "port {} of group {group} clashes with node {}'s {} and {}",
             group.port(),
             node.id,
-            node.address,
-            node.token_address
+            link.address,
+            link.token_address
         );
         let span = place(values, "transport", "multicast");
         report.value("transport.multicast", span, wrong, "a port no node of the list uses");
@@ -152,8 +152,18 @@ fn driver(values: &Values<'_>, report: &mut Report<'_>) -> Driver {
     })
 }
 
-fn port_clash(node: &Node, port: u16) -> bool {
-    node.address.port() == port || node.token_address.port() == port
+/// Where a node receives, on each link.
+fn links(node: &Node) -> impl Iterator<Item = Link> + '_ {
+    (0..=node.links.len()).filter_map(|link| node.link(link))
+}
+
+fn ports(link: &Link) -> [u16; 2] {
+    [link.address.port(), link.token_address.port()]
+}
+
+/// The link of a node that uses a port.
+fn port_clash(node: &Node, port: u16) -> Option<(&Node, Link)> {
+    links(node).find(|link| ports(link).contains(&port)).map(|link| (node, link))
 }
 
 fn check_group(values: &Values<'_>, group: SocketAddr, nodes: &[Node], report: &mut Report<'_>) {
@@ -172,8 +182,7 @@ fn check_group(values: &Values<'_>, group: SocketAddr, nodes: &[Node], report: &
 /// port below the lowest of the node list.
 fn derived_group(cluster: &str, nodes: &[Node]) -> Multicast {
     let hash = fnv1a(cluster.as_bytes()).to_le_bytes();
-    let lowest =
-        nodes.iter().flat_map(|n| [n.address.port(), n.token_address.port()]).min().unwrap_or(2);
+    let lowest = nodes.iter().flat_map(links).flat_map(|link| ports(&link)).min().unwrap_or(2);
     let ip = if nodes.first().is_none_or(|node| node.address.is_ipv4()) {
         IpAddr::V4(Ipv4Addr::new(239, 192 | (hash[0] & 3), hash[1], hash[2]))
     } else {

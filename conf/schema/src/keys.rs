@@ -136,7 +136,7 @@ pub const KEYS: &[Key] = &[
         "The node's votes, if votes are counted (`quorum.provider`).").with_all_stopped(),
     key("nodes", "links", Kind::Addresses { items_max: LINKS_MAX - 1 }, &[], Default("[]"),
         "Where the node receives data on links 1, 2, ...; `address` is link 0. The token goes to the port after each. \
-         Every node has the same number of links.").with_all_stopped(),
+         Every node has the same number of links.").at_run_time(),
 
     key("transport", "kind", Kind::Choice(&["udp", "verbs"]), &[], Default("\"udp\""),
         "The driver: `udp` is UDP over io_uring, `verbs` is InfiniBand or RoCE (docs/rdma.md), where addresses are \
@@ -144,7 +144,8 @@ pub const KEYS: &[Key] = &[
     key("transport", "multicast", Kind::Address, &["auto", "off"], Default("\"auto\""),
         "Group and port that data is multicast to. `auto` derives a group in 239.192.0.0/14 (IPv4) or ff08::/16 \
          (IPv6) from the cluster's name and takes the port below the lowest of the node list; `off` \
-         sends to each node by itself.").with_all_stopped(),
+         sends to each node by itself. Links 1, 2, ... have groups of their own, each one past the one \
+         before.").with_all_stopped(),
     key("transport", "multicast_ttl", Kind::Integer { min: 1, max: 255 }, &[], Default("1"),
         "Routers a multicast may pass, plus one."),
     key("transport", "mtu", Kind::Size { min: MTU_BYTES_MIN, max: 65535 }, &["auto"], Default("\"auto\""),
@@ -166,9 +167,11 @@ pub const KEYS: &[Key] = &[
     key("transport", "send_buffer", Kind::Size { min: 64 * KIB, max: GIB }, &[], Default("\"4MiB\""),
         "Bytes asked for each socket's send buffer."),
     key("transport", "link_mode", Kind::Choice(&["passive", "active", "rr"]), &[], Default("\"passive\""),
-        "How several links are used: `passive` the best one that works, `active` all at once, `rr` in turn."),
+        "How several links are used: `passive` the best one that works, `active` all at once, `rr` in turn.")
+        .at_run_time(),
     key("transport", "link_priorities", Kind::Numbers { items_max: LINKS_MAX, max: 255 }, &[], Default("[]"),
-        "Priority of link 0, 1, ...; the highest is the best with `passive`. A link without one has 1."),
+        "Priority of link 0, 1, ...; the highest is the best with `passive`. A link without one has 1.")
+        .at_run_time(),
 
     key("security", "encryption", Kind::Choice(&["auto", "aes-256-gcm", "off"]), &[], Default("\"auto\""),
         "`auto` is `aes-256-gcm`, except where every address is a loopback address. `off` leaves a checksum only: \

@@ -1,6 +1,6 @@
 //! The typed model: what the rest of the house reads.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use crate::host::System;
@@ -70,6 +70,16 @@ pub struct Link {
     pub address: SocketAddr,
     /// The token.
     pub token_address: SocketAddr,
+}
+
+impl Node {
+    /// Where the node receives on a link; `None` if there is no such link.
+    pub fn link(&self, link: usize) -> Option<Link> {
+        match link.checked_sub(1) {
+            None => Some(Link { address: self.address, token_address: self.token_address }),
+            Some(at) => self.links.get(at).copied(),
+        }
+    }
 }
 
 /// How several links are used.
@@ -388,6 +398,32 @@ impl Config {
     pub fn my_node(&self) -> &Node {
         let me = self.nodes.iter().find(|node| node.id == self.me);
         me.expect("`parse` checked that this node is listed")
+    }
+
+    /// How many links every node has.
+    pub fn link_count(&self) -> usize {
+        1 + self.my_node().links.len()
+    }
+
+    /// How data reaches all nodes on a link. Each link has a group of its own, that many past the group of
+    /// link 0; where a link is of the other IP version, one that follows from it.
+    pub fn multicast_on(&self, link: usize) -> Multicast {
+        let Multicast::Group(group) = self.transport.multicast else { return Multicast::Off };
+        let is_ipv4 = self.my_node().link(link).is_none_or(|own| own.address.is_ipv4());
+        let ip = match group.ip() {
+            IpAddr::V4(ip) if is_ipv4 => IpAddr::V4(Ipv4Addr::from(u32::from(ip) + link as u32)),
+            IpAddr::V6(ip) if !is_ipv4 => IpAddr::V6(Ipv6Addr::from(u128::from(ip) + link as u128)),
+            other => {
+                let [a, b, c, d, ..] = fnv1a(other.to_string().as_bytes()).to_le_bytes();
+                if is_ipv4 {
+                    IpAddr::V4(Ipv4Addr::new(239, 192 | (a & 3), b, c & 0xf8 | link as u8))
+                } else {
+                    let (high, low) = (u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d]));
+                    IpAddr::V6(Ipv6Addr::new(0xff08, 0, 0, 0, 0, link as u16, high, low))
+                }
+            }
+        };
+        Multicast::Group(SocketAddr::new(ip, group.port()))
     }
 
     /// A hash over what must be the same on every node: cluster name, node list, encryption on or off,

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use crate::keys::{Change, KEYS, Key};
-use crate::model::{Config, Driver};
+use crate::model::{Config, Driver, Node};
 
 /// How a key's value is compared: as the model shows it, after defaults and derivations.
 type Shown = fn(&Config) -> String;
@@ -128,6 +128,18 @@ impl Config {
     fn nodes_may_become(&self, new: &Self) -> Result<(), String> {
         for node in &self.nodes {
             let Some(there) = new.nodes.iter().find(|other| other.id == node.id) else { continue };
+            if node.links != there.links {
+                let addresses = |node: &Node| {
+                    node.links.iter().map(|link| link.address.to_string()).collect::<Vec<_>>()
+                };
+                return Err(format!(
+                    "nodes.links: node {} has {:?} in use, {:?} in the file; accepted: the links in use; others need \
+                     all nodes stopped",
+                    node.id,
+                    addresses(node),
+                    addresses(there)
+                ));
+            }
             let moved = (node.address, node.token_address) != (there.address, there.token_address);
             if moved {
                 return Err(format!(
@@ -166,6 +178,8 @@ impl Config {
         self.config_version = new.config_version;
         self.nodes.clone_from(&new.nodes);
         self.security.encryption = new.security.encryption.clone();
+        self.transport.link_mode = new.transport.link_mode;
+        self.transport.link_priorities.clone_from(&new.transport.link_priorities);
         self.totem.token_timeout = new.totem.token_timeout;
         self.engine.idle = new.engine.idle;
         self.engine.spin_ns = new.engine.spin_ns;
@@ -207,7 +221,8 @@ mod tests {
     }
 
     /// Every key that may change has another value; so has one that counts at restart.
-    const OTHERS: &str = "config_version = 9\n[totem]\ntoken_timeout_min = \"40ms\"\n\
+    const OTHERS: &str = "config_version = 9\n[transport]\nlink_mode = \"active\"\nlink_priorities = [3]\n\
+         [totem]\ntoken_timeout_min = \"40ms\"\n\
          [engine]\nidle = \"park\"\nspin = \"9us\"\ncpu = 0\n\
          [ipc]\nlag_slots = 100\nlease = \"5ms\"\nspill_bytes = \"1MiB\"\nspill_bytes_total = \"2MiB\"\n\
          allow_uids = [5]\nallow_gids = [6]\nprivate_uids = [7]\nprivate_gids = [8]\n\
@@ -244,6 +259,11 @@ mod tests {
         moved.nodes[1].address = "127.0.0.1:7999".parse().unwrap();
         let wrong = old.differences(&moved).unwrap_err();
         assert!(wrong.contains("node 2 has 127.0.0.1:7013"), "{wrong}");
+        let mut other = config("config_version = 2");
+        let (address, token_address) = (other.nodes[1].address, other.nodes[1].token_address);
+        other.nodes[1].links.push(crate::Link { address, token_address });
+        let wrong = old.differences(&other).unwrap_err();
+        assert!(wrong.contains("nodes.links: node 2 has [] in use"), "{wrong}");
         let mut gone = config("");
         gone.nodes.truncate(1);
         let wrong = old.differences(&gone).unwrap_err();

@@ -1,6 +1,7 @@
 //! Names for the numbers in events: causes and reasons, each as its own crate numbers them.
 
 use link::DropReason;
+use link::paths::DownCause;
 use totem::Cause;
 use wire::probe::RefuseReason;
 use wire::trace::Code;
@@ -38,6 +39,9 @@ pub(crate) fn arg_text(code: Code, name: &str, value: u64) -> Option<&'static st
         }
         (Code::LinkDrop, "reason") => {
             DropReason::ALL.iter().find(|reason| **reason as u64 == value).map(|r| r.name())
+        }
+        (Code::LinkDown, "cause") => {
+            DownCause::ALL.iter().find(|cause| **cause as u64 == value).map(|c| c.name())
         }
         (Code::SessionClosed, "cause") | (Code::SessionEvicted, "reason") => {
             u16::try_from(value).ok().and_then(session::Cause::from_code).map(session::Cause::text)

@@ -12,6 +12,8 @@ pub struct Snapshot {
     pub ring: Ring,
     /// Every other node as the link layer knows it.
     pub peers: Vec<Peer>,
+    /// This node's end of every link.
+    pub links: Vec<OwnLink>,
     /// Encryption.
     pub security: Security,
     /// Who may act for the cluster.
@@ -95,8 +97,50 @@ pub struct Peer {
     pub heard_ms_ago: Option<u64>,
     /// Frames taken from it.
     pub frames: u64,
+    /// Every link to it, if there are several.
+    pub links: Vec<PeerLink>,
     /// Datagrams dropped that said to be from it, by reason; only those that happened.
     pub drops: BTreeMap<&'static str, u64>,
+}
+
+/// This node's end of a link.
+#[derive(Clone, Debug, Serialize)]
+pub struct OwnLink {
+    /// Its number.
+    pub number: u8,
+    /// Our address on it.
+    pub address: Option<String>,
+    /// Its priority; the highest is the best.
+    pub priority: u8,
+    /// Whether frames for all travel on it now.
+    pub in_use: bool,
+    /// Largest datagram in bytes that it carries; 0: it could not be opened at the start.
+    pub datagram_bytes: usize,
+    /// Whether data is multicast on it.
+    pub multicast: bool,
+}
+
+/// A link to another node.
+#[derive(Clone, Debug, Serialize)]
+pub struct PeerLink {
+    /// Its number.
+    pub number: u8,
+    /// The other node's address on it.
+    pub address: Option<String>,
+    /// `up` or `down`.
+    pub state: &'static str,
+    /// Why it is down: `silent` (nothing comes on any link), `missed`, `missed-amid-traffic`, `not-heard-there`.
+    pub cause: Option<&'static str>,
+    /// Whether the other node is heard on it.
+    pub hears: bool,
+    /// Whether the other node says that it hears us on it.
+    pub heard_by: bool,
+    /// Whether frames for that node alone travel on it.
+    pub used: bool,
+    /// For how many milliseconds the other node has been heard on it, or has not.
+    pub since_ms: u64,
+    /// How often it failed, as far as that is held against it.
+    pub flaps: u32,
 }
 
 /// Encryption.

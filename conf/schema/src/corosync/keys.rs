@@ -60,8 +60,7 @@ const PRIORITIES: Type =
 const MEASURED: &str = "the engine derives this interval from the rotation it measures";
 const FLOW: &str = "the engine's windows are counted in bytes and adapt to the slowest member";
 const COMPRESSION: &str = "datagrams are not compressed";
-const PROBES: &str =
-    "the engine judges links by the traffic on them and derives its probes from the token timeout";
+const PROBES: &str = "the engine compares what links bring and needs no timers of its own for that";
 const RRP: &str =
     "a timer of Corosync 1's redundant rings; the engine derives its probes from the token timeout";
 const MONITOR: &str =

@@ -31,35 +31,43 @@ const PORTS_WAIT_NS: u64 = 3_000_000_000;
 /// How often to look whether they are free.
 const PORTS_LOOK: std::time::Duration = std::time::Duration::from_millis(2);
 
-/// One of the drivers built in.
+/// One of the drivers built in, for one link.
 pub(crate) enum Driver {
+    /// The link could not be opened while others could: it loses everything.
+    Absent,
     Udp(Box<UdpTransport>),
     #[cfg(feature = "verbs")]
     Verbs(Box<VerbsTransport>),
 }
 
 impl Driver {
-    /// Opens the driver that the configuration asks for; what the host gives less of goes to `warnings`.
+    /// Opens the driver that the configuration asks for on one of the links; what the host gives less of goes
+    /// to `warnings`.
     pub(crate) fn open(
         config: &Config,
+        link: usize,
         pool: &Pool,
         warnings: &mut Vec<String>,
     ) -> Result<Self, Failure> {
         match &config.transport.driver {
             schema::Driver::Udp => {
-                let udp =
-                    open_udp(config, pool).map_err(|error| Failure::new(Exit::System, error))?;
+                let failed = |error| match config.link_count() {
+                    1 => Failure::new(Exit::System, error),
+                    _ => Failure::new(Exit::System, format!("link {link}: {error}")),
+                };
+                let udp = open_udp(config, link, pool).map_err(failed)?;
                 warnings.extend(udp.warnings().iter().map(ToString::to_string));
                 Ok(Self::Udp(Box::new(udp)))
             }
-            schema::Driver::Verbs(rdma) => open_verbs(config, rdma, pool, warnings),
+            schema::Driver::Verbs(rdma) => open_verbs(config, link, rdma, pool, warnings),
         }
     }
 
-    /// Adds a node while the engine runs and gives its position.
-    pub(crate) fn add_node(&mut self, node: &schema::Node) -> Result<u16, String> {
+    /// Adds a node while the engine runs, on one of the links, and gives its position.
+    pub(crate) fn add_node(&mut self, node: &schema::Node, link: usize) -> Result<u16, String> {
         match self {
-            Self::Udp(udp) => udp.add_peer(peer(node)).map_err(|error| error.to_string()),
+            Self::Absent => Err("the link is not there".into()),
+            Self::Udp(udp) => udp.add_peer(peer(node, link)).map_err(|error| error.to_string()),
             #[cfg(feature = "verbs")]
             Self::Verbs(_) => {
                 Err("over verbs the node list changes only with all engines stopped".into())
@@ -70,6 +78,7 @@ impl Driver {
     /// Takes a node out: nothing is sent to it any more.
     pub(crate) fn remove_node(&mut self, position: u16) {
         match self {
+            Self::Absent => {}
             Self::Udp(udp) => udp.remove_peer(position),
             // Its connections end with its engine, and nobody asks for others.
             #[cfg(feature = "verbs")]
@@ -77,54 +86,91 @@ impl Driver {
         }
     }
 
-    fn inner(&self) -> &dyn Transport {
+    /// Whether there is such a link.
+    pub(crate) fn is_there(&self) -> bool {
+        !matches!(self, Self::Absent)
+    }
+
+    fn inner(&self) -> Option<&dyn Transport> {
         match self {
-            Self::Udp(udp) => udp.as_ref(),
+            Self::Absent => None,
+            Self::Udp(udp) => Some(udp.as_ref()),
             #[cfg(feature = "verbs")]
-            Self::Verbs(verbs) => verbs.as_ref(),
+            Self::Verbs(verbs) => Some(verbs.as_ref()),
         }
     }
 
-    fn inner_mut(&mut self) -> &mut dyn Transport {
+    fn inner_mut(&mut self) -> Option<&mut dyn Transport> {
         match self {
-            Self::Udp(udp) => udp.as_mut(),
+            Self::Absent => None,
+            Self::Udp(udp) => Some(udp.as_mut()),
             #[cfg(feature = "verbs")]
-            Self::Verbs(verbs) => verbs.as_mut(),
+            Self::Verbs(verbs) => Some(verbs.as_mut()),
         }
     }
 }
 
+/// What a link that is not there can do: as much as any other.
+const ABSENT: Caps = Caps {
+    datagram_bytes: usize::MAX,
+    token_bytes: usize::MAX,
+    burst_segments: usize::MAX,
+    burst_bytes: usize::MAX,
+    multicast: true,
+};
+
 impl Transport for Driver {
     fn caps(&self) -> Caps {
-        self.inner().caps()
+        self.inner().map_or(ABSENT, |inner| inner.caps())
     }
 
     fn send(&mut self, to: Dest, queue: Queue, burst: Burst) -> Result<(), SendError> {
-        self.inner_mut().send(to, queue, burst)
+        self.inner_mut().map_or(Ok(()), |inner| inner.send(to, queue, burst))
     }
 
     fn flush(&mut self) {
-        self.inner_mut().flush();
+        if let Some(inner) = self.inner_mut() {
+            inner.flush();
+        }
     }
 
     fn poll(&mut self, budget: usize, prefer: Queue, sink: &mut dyn FnMut(Event)) -> usize {
-        self.inner_mut().poll(budget, prefer, sink)
+        self.inner_mut().map_or(0, |inner| inner.poll(budget, prefer, sink))
     }
 
     fn wait(&mut self, timeout_ns: Option<u64>) {
-        self.inner_mut().wait(timeout_ns);
+        if let Some(inner) = self.inner_mut() {
+            inner.wait(timeout_ns);
+        }
+    }
+
+    fn is_silent(&self) -> bool {
+        !self.is_there()
+    }
+
+    fn doorbell(&mut self) -> Option<BorrowedFd<'_>> {
+        self.inner_mut()?.doorbell()
+    }
+
+    fn doze(&mut self) -> bool {
+        self.inner_mut().is_none_or(|inner| inner.doze())
     }
 
     fn watch(&mut self, fd: BorrowedFd<'_>, key: u64) -> io::Result<()> {
-        self.inner_mut().watch(fd, key)
+        let absent = || Err(io::Error::other("a link that is not there cannot wait"));
+        self.inner_mut().map_or_else(absent, |inner| inner.watch(fd, key))
     }
 
     fn unwatch(&mut self, key: u64) {
-        self.inner_mut().unwatch(key);
+        if let Some(inner) = self.inner_mut() {
+            inner.unwatch(key);
+        }
     }
 
     fn counters(&self, sink: &mut dyn FnMut(&'static str, u64)) {
-        self.inner().counters(sink);
+        if let Some(inner) = self.inner() {
+            inner.counters(sink);
+        }
     }
 }
 
@@ -156,19 +202,21 @@ fn position(config: &Config) -> u16 {
     config.nodes.iter().position(|node| node.id == config.me).unwrap_or_default() as u16
 }
 
-/// A node's addresses for UDP.
-fn peer(node: &schema::Node) -> uring::Peer {
-    uring::Peer { data: node.address, token: node.token_address }
+/// A node's addresses for UDP on a link. Every node has as many links: the configuration was checked.
+fn peer(node: &schema::Node, link: usize) -> uring::Peer {
+    let first = schema::Link { address: node.address, token_address: node.token_address };
+    let own = node.link(link).unwrap_or(first);
+    uring::Peer { data: own.address, token: own.token_address }
 }
 
-fn udp(config: &Config) -> uring::Config {
-    let peers = config.nodes.iter().map(peer).collect();
-    let headers = if config.my_node().address.is_ipv4() { 28 } else { 48 };
-    // A quarter of the large slots receives; the rest sends and is held by slow readers.
-    let quarter = config.memory.large_slots / 4;
+fn udp(config: &Config, link: usize) -> uring::Config {
+    let peers: Vec<_> = config.nodes.iter().map(|node| peer(node, link)).collect();
+    let headers = if peer(config.my_node(), link).data.is_ipv4() { 28 } else { 48 };
+    // A quarter of the large slots receives, on all links together; the rest sends and is held by slow readers.
+    let quarter = config.memory.large_slots / 4 / config.link_count() as u32;
     let data_buffers = (1 << quarter.max(1).ilog2()).min(1 << 15);
     uring::Config {
-        multicast: match config.transport.multicast {
+        multicast: match config.multicast_on(link) {
             Multicast::Off => None,
             Multicast::Group(group) => Some(uring::Multicast {
                 group: group.ip(),
@@ -187,10 +235,10 @@ fn udp(config: &Config) -> uring::Config {
 
 /// Opens the sockets. A predecessor that was killed keeps its ports until the kernel has taken its
 /// io_uring down, which it does behind the scenes and takes its time for: wait for that, a while.
-fn open_udp(config: &Config, pool: &Pool) -> Result<UdpTransport, uring::Error> {
+fn open_udp(config: &Config, link: usize, pool: &Pool) -> Result<UdpTransport, uring::Error> {
     let deadline_ns = monotonic_ns() + PORTS_WAIT_NS;
     loop {
-        let error = match UdpTransport::new(udp(config), pool.clone()) {
+        let error = match UdpTransport::new(udp(config, link), pool.clone()) {
             Ok(udp) => return Ok(udp),
             Err(error) => error,
         };
@@ -206,13 +254,14 @@ fn open_udp(config: &Config, pool: &Pool) -> Result<UdpTransport, uring::Error> 
 #[cfg(feature = "verbs")]
 fn open_verbs(
     config: &Config,
+    link: usize,
     rdma: &schema::Rdma,
     pool: &Pool,
     warnings: &mut Vec<String>,
 ) -> Result<Driver, Failure> {
-    let peers = config.nodes.iter().map(|node| node.address).collect();
+    let peers = config.nodes.iter().map(|node| peer(node, link).data).collect();
     let wanted = verbs::Config {
-        multicast: match config.transport.multicast {
+        multicast: match config.multicast_on(link) {
             Multicast::Off => None,
             Multicast::Group(group) => Some(group.ip()),
         },
@@ -223,8 +272,8 @@ fn open_verbs(
         datagram_bytes_max: config.transport.mtu_bytes,
         // One rotation sends at most a quarter of the small slots' bytes (`WINDOW_SHARE`); they must find
         // room at once where nobody looks at them for a while.
-        datagram_buffers: config.memory.small_slots / 4,
-        burst_buffers: config.memory.large_slots / 4,
+        datagram_buffers: config.memory.small_slots / 4 / config.link_count() as u32,
+        burst_buffers: config.memory.large_slots / 4 / config.link_count() as u32,
         ..verbs::Config::new(position(config), peers)
     };
     let deadline_ns = monotonic_ns() + PORTS_WAIT_NS;
@@ -247,6 +296,7 @@ fn open_verbs(
 #[cfg(not(feature = "verbs"))]
 fn open_verbs(
     _: &Config,
+    _: usize,
     _: &schema::Rdma,
     _: &Pool,
     _: &mut Vec<String>,

@@ -21,8 +21,9 @@ use node::{Input, Node, Output};
 use schema::Config;
 use services::Reply;
 use session::{Request, Server};
+use transport::links::Links;
 use transport::lossy::Lossy;
-use transport::{Burst, Dest, Event, Queue, Transport};
+use transport::{Burst, Dest, Event, Queue};
 use wire::trace::Trace;
 
 use crate::channel::{Channel, ToControl, ToHot};
@@ -87,7 +88,7 @@ pub(crate) struct Hot {
     node: Node,
     server: Server,
     /// Loses nothing unless a test asks for it.
-    transport: Lossy<Driver>,
+    transport: Links<Lossy<Driver>>,
     channel: Arc<Channel>,
     recorder: Option<Recorder>,
     page: Option<CountersPage>,
@@ -96,8 +97,6 @@ pub(crate) struct Hot {
     wall_offset_ns: u64,
     strategy: Strategy,
     scratch: Scratch,
-    /// What the transport gives, on its way to the node.
-    event: Option<Event>,
     requests: Vec<Request>,
     left: bool,
     counters: LoopCounters,
@@ -147,26 +146,24 @@ impl Hot {
     fn receive(&mut self) -> usize {
         for count in 0..EVENTS_PER_TURN {
             let prefer = if self.node.token_first() { Queue::Token } else { Queue::Data };
-            let Self { transport, event, .. } = self;
-            transport.poll(1, prefer, &mut |arrived| *event = Some(arrived));
-            let Some(event) = self.event.take() else { return count };
-            self.event(event);
+            let Some((link, event)) = self.transport.poll_one(prefer) else { return count };
+            self.event(link, event);
         }
         EVENTS_PER_TURN
     }
 
-    fn event(&mut self, event: Event) {
+    fn event(&mut self, link: u8, event: Event) {
         match event {
             Event::Received { queue, burst: Burst { bytes, segment_bytes } } => {
                 let queue = match queue {
                     Queue::Token => node::Queue::Token,
                     Queue::Data => node::Queue::Data,
                 };
-                self.handle(Input::Received { queue, bytes, segment_bytes });
+                self.handle(Input::Received { link, queue, bytes, segment_bytes });
             }
             Event::Unreachable { peer } => {
                 if let Some(peer) = self.positions.node(peer) {
-                    self.handle(Input::Unreachable { peer });
+                    self.handle(Input::Unreachable { link, peer });
                 }
             }
             Event::Ready { key: KEY_CONTROL } => self.channel.hush_hot(),
@@ -185,8 +182,8 @@ impl Hot {
     fn drain(&mut self, now_ns: u64) {
         while let Some(output) = self.node.poll_output() {
             match output {
-                Output::Send { to, lane, bytes, segment_bytes } => {
-                    self.send(to, lane, Burst { bytes, segment_bytes });
+                Output::Send { to, links, lane, bytes, segment_bytes } => {
+                    self.send(to, links, lane, Burst { bytes, segment_bytes });
                 }
                 Output::Change(event) => self.change(now_ns, event),
                 Output::Event(groups::Event::Quorum(event)) => {
@@ -202,7 +199,7 @@ impl Hot {
         }
     }
 
-    fn send(&mut self, to: node::Dest, lane: node::Lane, burst: Burst) {
+    fn send(&mut self, to: node::Dest, links: u8, lane: node::Lane, burst: Burst) {
         let to = match to {
             node::Dest::All => Dest::All,
             node::Dest::Node(id) => match self.positions.of(id) {
@@ -214,7 +211,7 @@ impl Hot {
             node::Lane::Token => Queue::Token,
             node::Lane::Data => Queue::Data,
         };
-        if self.transport.send(to, queue, burst).is_err() {
+        if self.transport.send(links, to, queue, burst).is_err() {
             self.counters.sends_refused += 1;
         }
         if queue == Queue::Token {

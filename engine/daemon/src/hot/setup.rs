@@ -7,7 +7,7 @@ use frame::{Pool, Region};
 use node::Node;
 use schema::{Config, Cpu, Encryption, LockMemory, Priority, Provider};
 use session::{Acceptor, Access};
-use transport::Transport;
+use transport::links::Links;
 use transport::lossy::{Faults, Lossy};
 use wire::{BootId, NodeId};
 
@@ -74,9 +74,6 @@ pub(crate) fn start(plan: Arc<Plan>, channel: Arc<Channel>) -> Result<(Hot, Star
     let config = &plan.config;
     let system = |error: &dyn std::fmt::Display| Failure::new(Exit::System, error);
     let mut warnings = plan.warnings.clone();
-    if !config.my_node().links.is_empty() {
-        warnings.push("links beyond the first are not used: datagrams travel on link 0".to_owned());
-    }
     warnings.extend(super::quorum::warnings(config));
     pin(config.engine.cpu)?;
     raise_priority(config.engine.priority)?;
@@ -85,8 +82,7 @@ pub(crate) fn start(plan: Arc<Plan>, channel: Arc<Channel>) -> Result<(Hot, Star
     let region = Region::create(pool_config).map_err(|error| system(&error))?;
     let region_fd = region.fd().try_clone_to_owned().map_err(|error| system(&error))?;
     let pool = region.into_pool(pool_config);
-    let driver = Driver::open(config, &pool, &mut warnings)?;
-    let mut transport = faulty(driver, &pool, &plan, &mut warnings)?;
+    let mut transport = open_links(&plan, &pool, &mut warnings)?;
     let now_ns = monotonic_ns();
     let node = Node::new(node_config(&plan, &transport), pool.clone(), now_ns)
         .map_err(|error| Failure::new(Exit::Config, error))?;
@@ -111,7 +107,6 @@ pub(crate) fn start(plan: Arc<Plan>, channel: Arc<Channel>) -> Result<(Hot, Star
         wall_offset_ns: wall_ns().wrapping_sub(now_ns),
         strategy: Strategy::new(config.engine.idle, config.engine.spin_ns),
         scratch: Scratch::default(),
-        event: None,
         requests: Vec::with_capacity(64),
         left: false,
         counters: LoopCounters::default(),
@@ -209,11 +204,57 @@ pub(super) fn group_limits(config: &Config) -> groups::Limits {
     }
 }
 
+/// Every link that the configuration names, each with its own driver.
+fn open_links(
+    plan: &Plan,
+    pool: &Pool,
+    warnings: &mut Vec<String>,
+) -> Result<Links<Lossy<Driver>>, Failure> {
+    let (mut links, mut failure, count) = (Vec::new(), None, plan.config.link_count());
+    for link in 0..count {
+        let driver = match Driver::open(&plan.config, link, pool, warnings) {
+            Ok(driver) => driver,
+            Err(error) if count == 1 => return Err(error),
+            Err(error) => {
+                warnings.push(format!("not used before the next start: {}", error.message));
+                failure = Some(error);
+                Driver::Absent
+            }
+        };
+        // What one link is told to lose is no concern of the others.
+        let seed = plan.seed.wrapping_add(link as u64);
+        links.push(faulty(driver, pool, plan, seed, warnings)?);
+    }
+    match (links.iter().position(|link| link.inner().is_there()), failure) {
+        (None, Some(failure)) => Err(failure),
+        (home, _) => Links::new(links, home.unwrap_or(0), pool.clone())
+            .map_err(|error| Failure::new(Exit::System, error)),
+    }
+}
+
+/// How frames travel on them.
+pub(super) fn links(config: &Config) -> node::Links {
+    let mut priorities = [1; transport::links::LINKS_MAX];
+    for (to, from) in priorities.iter_mut().zip(&config.transport.link_priorities) {
+        *to = *from;
+    }
+    node::Links {
+        count: config.link_count() as u8,
+        mode: match config.transport.link_mode {
+            schema::LinkMode::Passive => node::LinkMode::Passive,
+            schema::LinkMode::Active => node::LinkMode::Active,
+            schema::LinkMode::RoundRobin => node::LinkMode::RoundRobin,
+        },
+        priorities,
+    }
+}
+
 /// For tests of whole engines: what `SYNCHROTRON_FAULTS` asks for happens to the datagrams received.
 fn faulty(
     driver: Driver,
     pool: &Pool,
     plan: &Plan,
+    seed: u64,
     warnings: &mut Vec<String>,
 ) -> Result<Lossy<Driver>, Failure> {
     let text = std::env::var(FAULTS_VARIABLE).unwrap_or_default();
@@ -225,10 +266,10 @@ fn faulty(
     }
     let nodes = &plan.config.nodes;
     let me = nodes.iter().position(|node| node.id == plan.config.me).unwrap_or_default();
-    Ok(Lossy::new(driver, pool.clone(), me as u16, nodes.len() as u16, faults, plan.seed))
+    Ok(Lossy::new(driver, pool.clone(), me as u16, nodes.len() as u16, faults, seed))
 }
 
-fn node_config<'p>(plan: &'p Plan, transport: &impl Transport) -> node::Config<'p> {
+fn node_config<'p>(plan: &'p Plan, transport: &Links<Lossy<Driver>>) -> node::Config<'p> {
     let config = &plan.config;
     let caps = transport.caps();
     let tuning = totem::Tuning::default();
@@ -244,6 +285,7 @@ fn node_config<'p>(plan: &'p Plan, transport: &impl Transport) -> node::Config<'
         datagram_bytes: caps.datagram_bytes,
         burst_segments: caps.burst_segments,
         burst_bytes: caps.burst_bytes,
+        links: links(config),
         token_timeout: token_timeout(config),
         config_version: config.config_version,
         config_hash: config.shared_hash(),

@@ -4,12 +4,28 @@ use std::collections::BTreeMap;
 
 use frame::Class;
 use transport::Transport;
+use transport::links::LINKS_MAX;
+use transport::lossy::Lossy;
 
 use super::Hot;
+use super::driver::Driver;
 use crate::clock::monotonic_ns;
 use crate::status::{
-    Client, Engine, Gather, Group, Groups, Member, Peer, Pool, Ring, Security, Snapshot,
+    Client, Engine, Gather, Group, Groups, Member, OwnLink, Peer, PeerLink, Pool, Ring, Security,
+    Snapshot,
 };
+
+/// Names of the drivers' counters, by link.
+const TRANSPORTS: [&str; LINKS_MAX] = [
+    "transport",
+    "transport1",
+    "transport2",
+    "transport3",
+    "transport4",
+    "transport5",
+    "transport6",
+    "transport7",
+];
 
 impl Hot {
     /// Every counter of every layer, always in the same order: layer, name, value.
@@ -24,7 +40,15 @@ impl Hot {
         layer("groups", &mut counters.groups.fields());
         layer("link", &mut counters.link.fields());
         layer("sessions", &mut self.server.counters().fields());
-        Transport::counters(&self.transport, &mut |name, value| sink("transport", name, value));
+        for (link, transport) in TRANSPORTS.iter().zip(self.transport.iter()) {
+            Transport::counters(transport, &mut |name, value| sink(link, name, value));
+        }
+        if self.running.link_count() > 1 {
+            counters.paths.fields().for_each(|(name, value)| sink("links", name, value));
+            let links = self.transport.counters();
+            sink("links", "copies", links.copies);
+            sink("links", "copies_failed", links.copies_failed);
+        }
         let pool = self.pool.stats();
         sink("pool", "small_free", pool.small_free.into());
         sink("pool", "large_free", pool.large_free.into());
@@ -41,7 +65,8 @@ impl Hot {
         });
         Snapshot {
             ring: ring(&status.totem),
-            peers: status.peers.iter().map(|peer| self.peer(now_ns, peer)).collect(),
+            peers: status.peers.iter().map(|peer| self.peer(now_ns, peer, &status.links)).collect(),
+            links: self.links(status.links_in_use),
             security: Security {
                 encryption: if status.security.provider.is_some() { "aes-256-gcm" } else { "off" },
                 provider: status.security.provider.map(|provider| format!("{provider:?}")),
@@ -56,7 +81,40 @@ impl Hot {
         }
     }
 
-    fn peer(&self, now_ns: u64, peer: &link::PeerStatus) -> Peer {
+    /// This node's end of every link.
+    fn links(&self, in_use: u8) -> Vec<OwnLink> {
+        let priorities = &self.running.transport.link_priorities;
+        let own = |(number, transport): (usize, &Lossy<Driver>)| OwnLink {
+            number: number as u8,
+            address: self.running.my_node().link(number).map(|link| link.address.to_string()),
+            priority: priorities.get(number).copied().unwrap_or(1),
+            in_use: in_use >> number & 1 == 1,
+            datagram_bytes: if transport.is_silent() { 0 } else { transport.caps().datagram_bytes },
+            multicast: !transport.is_silent() && transport.caps().multicast,
+        };
+        self.transport.iter().enumerate().map(own).collect()
+    }
+
+    /// Every link to a peer. With a single one nothing is known of it but that something came.
+    fn peer_links(&self, now_ns: u64, node: u32, states: &[node::LinkState]) -> Vec<PeerLink> {
+        let known = self.running.nodes.iter().find(|known| known.id == node);
+        let link = |state: &node::LinkState| PeerLink {
+            number: state.link,
+            address: known
+                .and_then(|node| node.link(state.link.into()))
+                .map(|link| link.address.to_string()),
+            state: if state.up { "up" } else { "down" },
+            cause: state.cause.map(link::paths::DownCause::name),
+            hears: state.hears,
+            heard_by: state.heard_by,
+            used: state.used,
+            since_ms: now_ns.saturating_sub(state.since_ns) / 1_000_000,
+            flaps: state.flaps,
+        };
+        states.iter().filter(|state| state.node.0 == node).map(link).collect()
+    }
+
+    fn peer(&self, now_ns: u64, peer: &link::PeerStatus, links: &[node::LinkState]) -> Peer {
         let known = self.running.nodes.iter().find(|node| node.id == peer.node.0);
         let drops = peer.drops.fields().filter(|(_, count)| *count > 0).collect();
         Peer {
@@ -66,6 +124,7 @@ impl Hot {
             boot: peer.boot.map(|boot| format!("{boot:?}")),
             heard_ms_ago: peer.heard_ns.map(|at_ns| now_ns.saturating_sub(at_ns) / 1_000_000),
             frames: peer.opened,
+            links: self.peer_links(now_ns, peer.node.0, links),
             drops,
         }
     }

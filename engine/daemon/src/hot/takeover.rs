@@ -3,12 +3,13 @@
 use groups::cfg::Event;
 use node::Reconfiguration;
 use schema::Config;
+use transport::lossy::Lossy;
 use wire::NodeId;
 use wire::cfg::ChangeId;
 
 use super::Hot;
 use super::idle::Strategy;
-use super::setup::{group_limits, token_timeout};
+use super::setup::{group_limits, links, token_timeout};
 use crate::channel::ToControl;
 
 /// What the control thread found good, until it is committed or given up.
@@ -103,7 +104,12 @@ impl Hot {
         // Those who come can be sent to before anybody speaks of them, those who go until nobody does.
         for node in &config.nodes {
             if self.positions.of(NodeId(node.id)).is_none() {
-                let added = self.transport.inner_mut().add_node(node)?;
+                let links = self.transport.iter_mut().map(Lossy::inner_mut).enumerate();
+                let mut added = 0;
+                for (link, driver) in links.filter(|(_, driver)| driver.is_there()) {
+                    // Every link was given the same nodes in the same order.
+                    added = driver.add_node(node, link)?;
+                }
                 self.positions.insert(NodeId(node.id), added);
             }
         }
@@ -113,6 +119,7 @@ impl Hot {
             config_version: config.config_version,
             config_hash: config.shared_hash(),
             limits: group_limits(&config),
+            links: links(&config),
             quorum: super::quorum::options(&config),
         };
         self.node.reconfigure(now_ns, reconfiguration).map_err(|error| said(&error))?;
@@ -120,7 +127,9 @@ impl Hot {
         let gone: Vec<NodeId> = self.positions.nodes().filter(|node| !listed(node)).collect();
         for node in gone {
             if let Some(position) = self.positions.remove(node) {
-                self.transport.inner_mut().remove_node(position);
+                for transport in self.transport.iter_mut() {
+                    transport.inner_mut().remove_node(position);
+                }
             }
         }
         if let Some(key) = new_key {

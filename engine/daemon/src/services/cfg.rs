@@ -36,8 +36,8 @@ struct Pending {
 /// Administration of this node.
 pub(crate) struct Cfg {
     me: u32,
-    /// Address and token address of every node.
-    nodes: BTreeMap<u32, (IpAddr, String)>,
+    /// Addresses of every node, by link.
+    nodes: BTreeMap<u32, Vec<IpAddr>>,
     trackers: BTreeMap<ConnectionId, Said>,
     pending: Option<Pending>,
 }
@@ -57,7 +57,10 @@ impl Cfg {
     /// The node list is this now.
     pub(crate) fn set_config(&mut self, config: &Config) {
         let nodes = config.nodes.iter();
-        self.nodes = nodes.map(|n| (n.id, (n.address.ip(), n.address.ip().to_string()))).collect();
+        let addresses = |node: &schema::Node| {
+            (0..=node.links.len()).filter_map(|at| node.link(at)).map(|l| l.address.ip()).collect()
+        };
+        self.nodes = nodes.map(|node| (node.id, addresses(node))).collect();
     }
 
     /// A question. `trusted`: whether who asks may change something.
@@ -113,7 +116,7 @@ impl Cfg {
     ) -> Reply {
         match request {
             Request::NodeStatus { node } => self.node(*node, snapshot),
-            Request::Links => Ok(Any::Cfg(Answer::Links(vec![self.link(snapshot)]))),
+            Request::Links => Ok(Any::Cfg(Answer::Links(self.links(snapshot)))),
             Request::Kill { node, reason } => {
                 if !snapshot.ring.members.contains(node) {
                     return Err(Failure::NotExist);
@@ -128,51 +131,66 @@ impl Cfg {
 
     fn addresses(&self, node: u32) -> Reply {
         let node = if node == 0 { self.me } else { node };
-        let (ip, _) = self.nodes.get(&node).ok_or(Failure::NotExist)?;
-        Ok(Any::Cfg(Answer::Addresses(vec![*ip])))
+        let addresses = self.nodes.get(&node).ok_or(Failure::NotExist)?;
+        Ok(Any::Cfg(Answer::Addresses(addresses.clone())))
     }
 
-    fn is_connected(&self, node: u32, snapshot: &Snapshot) -> bool {
+    /// Whether a node was heard lately, on any link.
+    fn is_reachable(&self, node: u32, snapshot: &Snapshot) -> bool {
         let heard = |peer: &&crate::status::Peer| {
             peer.node == node && peer.heard_ms_ago.is_some_and(|ms| ms < HEARD_MS_MAX)
         };
         node == self.me || snapshot.peers.iter().any(|peer| heard(&peer))
     }
 
+    /// Whether a link to a node works.
+    fn is_connected(&self, node: u32, link: usize, snapshot: &Snapshot) -> bool {
+        let peer = snapshot.peers.iter().find(|peer| peer.node == node);
+        let state = peer.and_then(|peer| peer.links.get(link)).map(|link| link.state == "up");
+        // With a single link there is nothing more to say than that something came.
+        state.unwrap_or(true) && self.is_reachable(node, snapshot)
+    }
+
     fn node(&self, node: u32, snapshot: &Snapshot) -> Reply {
-        let (_, destination) = self.nodes.get(&node).ok_or(Failure::FailedOperation)?;
-        let source = self.nodes.get(&self.me).map(|(_, text)| text.clone()).unwrap_or_default();
-        let connected = self.is_connected(node, snapshot);
-        let link = Link {
-            number: 0,
+        let theirs = self.nodes.get(&node).ok_or(Failure::FailedOperation)?;
+        let ours = self.nodes.get(&self.me).ok_or(Failure::FailedOperation)?;
+        let link = |(number, (source, destination)): (usize, (&IpAddr, &IpAddr))| Link {
+            number: number as u8,
             enabled: true,
-            connected,
+            connected: self.is_connected(node, number, snapshot),
             dynamic: false,
-            mtu: snapshot.engine.datagram_bytes as u32,
-            source,
-            destination: destination.clone(),
+            mtu: snapshot.links.get(number).map_or(0, |own| own.datagram_bytes as u32),
+            source: source.to_string(),
+            destination: destination.to_string(),
         };
         Ok(Any::Cfg(Answer::Node(Node {
             id: node,
-            reachable: connected,
+            reachable: self.is_reachable(node, snapshot),
             remote: false,
             external: false,
             wire_min: WIRE_VERSION,
             wire_max: WIRE_VERSION,
             wire: WIRE_VERSION,
-            links: vec![link],
+            links: ours.iter().zip(theirs).enumerate().map(link).collect(),
         })))
     }
 
     /// One character per node: bit 0 is "configured", bit 1 "connected"; `n` is this node.
-    fn link(&self, snapshot: &Snapshot) -> LinkStatus {
-        let name = self.nodes.get(&self.me).map(|(_, text)| text.clone()).unwrap_or_default();
-        let status = |node: &u32| match (*node == self.me, self.is_connected(*node, snapshot)) {
+    fn links(&self, snapshot: &Snapshot) -> Vec<LinkStatus> {
+        let ours = self.nodes.get(&self.me).map(Vec::as_slice).unwrap_or_default();
+        let status = |link: usize, node: &u32| match (
+            *node == self.me,
+            self.is_connected(*node, link, snapshot),
+        ) {
             (true, _) => 'n',
             (false, true) => '3',
             (false, false) => '1',
         };
-        LinkStatus { name, status: self.nodes.keys().map(status).collect() }
+        let link = |(number, name): (usize, &IpAddr)| LinkStatus {
+            name: name.to_string(),
+            status: self.nodes.keys().map(|node| status(number, node)).collect(),
+        };
+        ours.iter().enumerate().map(link).collect()
     }
 
     fn track(&mut self, connection: ConnectionId, actions: &mut Vec<Action>) {

@@ -5,6 +5,7 @@ mod cluster;
 mod cmap;
 mod corosync_conf;
 mod failures;
+mod links;
 mod order;
 mod reload;
 mod services;
