@@ -147,8 +147,8 @@ impl Hosts {
             ("security".to_owned(), encryption),
         ];
         sections.extend(setup.engine_settings());
-        let addresses: Vec<String> =
-            self.hosts.iter().map(|host| SocketAddr::new(host.address, PORT).to_string()).collect();
+        let address = |host: &Host| vec![SocketAddr::new(host.address, PORT).to_string()];
+        let addresses: Vec<_> = self.hosts.iter().map(address).collect();
         cluster::render(&sections, &addresses)
     }
 }

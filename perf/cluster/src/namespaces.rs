@@ -1,9 +1,9 @@
-//! Hosts made of network namespaces: one each, joined by a bridge in a namespace of its own.
+//! Hosts made of network namespaces: one each, joined by bridges in a namespace of their own, one for each link.
 //!
 //! Everything lives in namespaces made here and is removed when the value is dropped; nothing of the
 //! machine's own network is touched. Needs root, `ip` (iproute2) and `nft` (nftables).
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -17,6 +17,7 @@ pub struct Namespaces {
     /// Prefix of all namespace names.
     prefix: String,
     hosts: usize,
+    links: usize,
 }
 
 impl Namespaces {
@@ -28,50 +29,53 @@ impl Namespaces {
     /// # Errors
     /// When we are not root, a program is missing or the kernel refuses; what was made is removed.
     pub fn create(hosts: usize, mtu_bytes: u32) -> anyhow::Result<Self> {
+        Self::with_links(hosts, 1, mtu_bytes)
+    }
+
+    /// Makes `hosts` namespaces with this many interfaces each, of this MTU, on as many bridges.
+    ///
+    /// # Errors
+    /// When we are not root, a program is missing or the kernel refuses; what was made is removed.
+    pub fn with_links(hosts: usize, links: usize, mtu_bytes: u32) -> anyhow::Result<Self> {
         ensure!(
             (1..=Self::HOSTS_MAX).contains(&hosts),
             "{hosts} hosts; 1 to {} work",
             Self::HOSTS_MAX
         );
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
-        let made = Self { prefix: format!("syn{}-{serial}-", std::process::id()), hosts };
+        let made = Self { prefix: format!("syn{}-{serial}-", std::process::id()), hosts, links };
         let switch = made.switch();
         ip(&["netns", "add", &switch])?;
-        // No multicast snooping: there is no querier here, and snooping would drop groups at random.
-        ip(&[
-            "-n",
-            &switch,
-            "link",
-            "add",
-            "br0",
-            "mtu",
-            &mtu_bytes.to_string(),
-            "type",
-            "bridge",
-            "mcast_snooping",
-            "0",
-        ])?;
-        ip(&["-n", &switch, "link", "set", "br0", "up"])?;
+        let mtu = mtu_bytes.to_string();
+        for link in 0..links {
+            let bridge = format!("br{link}");
+            // No multicast snooping: there is no querier here, and snooping would drop groups at random.
+            ip(&[
+                "-n",
+                &switch,
+                "link",
+                "add",
+                &bridge,
+                "mtu",
+                &mtu,
+                "type",
+                "bridge",
+                "mcast_snooping",
+                "0",
+            ])?;
+            ip(&["-n", &switch, "link", "set", &bridge, "up"])?;
+        }
         for host in 0..hosts {
-            made.add_host(host, mtu_bytes)?;
+            made.add_host(host)?;
+            (0..links).try_for_each(|link| made.add_link(host, link, &mtu))?;
         }
         Ok(made)
     }
 
-    fn add_host(&self, host: usize, mtu_bytes: u32) -> anyhow::Result<()> {
-        let (name, switch, port) = (self.name(host), self.switch(), format!("p{host}"));
-        let mtu = mtu_bytes.to_string();
+    fn add_host(&self, host: usize) -> anyhow::Result<()> {
+        let name = self.name(host);
         ip(&["netns", "add", &name])?;
-        ip(&[
-            "-n", &switch, "link", "add", &port, "mtu", &mtu, "type", "veth", "peer", "name",
-            "eth0", "netns", &name, "mtu", &mtu,
-        ])?;
-        ip(&["-n", &switch, "link", "set", &port, "master", "br0", "up"])?;
-        let address = format!("{}/24", self.address(host));
-        ip(&["-n", &name, "addr", "add", &address, "dev", "eth0"])?;
         ip(&["-n", &name, "link", "set", "lo", "up"])?;
-        ip(&["-n", &name, "link", "set", "eth0", "up"])?;
-        ip(&["-n", &name, "route", "add", "224.0.0.0/4", "dev", "eth0"])?;
         self.nft(host, "add table inet fault")?;
         self.nft(
             host,
@@ -79,9 +83,74 @@ impl Namespaces {
         )
     }
 
+    fn add_link(&self, host: usize, link: usize, mtu: &str) -> anyhow::Result<()> {
+        let (name, switch, port) = (self.name(host), self.switch(), port(host, link));
+        let (bridge, interface) = (format!("br{link}"), format!("eth{link}"));
+        ip(&[
+            "-n", &switch, "link", "add", &port, "mtu", mtu, "type", "veth", "peer", "name",
+            &interface, "netns", &name, "mtu", mtu,
+        ])?;
+        ip(&["-n", &switch, "link", "set", &port, "master", &bridge, "up"])?;
+        let address = self.link_address(host, link);
+        if address.is_ipv4() {
+            let address = format!("{address}/24");
+            ip(&["-n", &name, "addr", "add", &address, "dev", &interface])?;
+        } else {
+            // Static addresses stay when the interface is down, as a network manager would see to.
+            let key = format!("net.ipv6.conf.{interface}.keep_addr_on_down=1");
+            run(Command::new("ip").args(["netns", "exec", &name, "sysctl", "-qw", &key]))?;
+            let address = format!("{address}/64");
+            ip(&["-n", &name, "-6", "addr", "add", &address, "dev", &interface, "nodad"])?;
+        }
+        ip(&["-n", &name, "link", "set", &interface, "up"])?;
+        if link == 0 {
+            ip(&["-n", &name, "route", "add", "224.0.0.0/4", "dev", &interface])?;
+        }
+        Ok(())
+    }
+
     /// Address of a host.
     pub fn address(&self, host: usize) -> Ipv4Addr {
         Ipv4Addr::new(10, 77, 0, (host + 1) as u8)
+    }
+
+    /// Address of a host on a link: IPv4 on even ones, IPv6 on odd ones.
+    pub fn link_address(&self, host: usize, link: usize) -> IpAddr {
+        match link % 2 {
+            0 => Ipv4Addr::new(10, 77, link as u8, (host + 1) as u8).into(),
+            _ => Ipv6Addr::new(0xfd77, 0, 0, link as u16, 0, 0, 0, (host + 1) as u16).into(),
+        }
+    }
+
+    /// Sets a host's interface on a link down or up.
+    ///
+    /// # Errors
+    /// When `ip` fails.
+    pub fn set_interface(&self, host: usize, link: usize, up: bool) -> anyhow::Result<()> {
+        let state = if up { "up" } else { "down" };
+        ip(&["-n", &self.name(host), "link", "set", &format!("eth{link}"), state])
+    }
+
+    /// Sets the switch of a link down or up: it forwards nothing, and the hosts' interfaces do not notice.
+    ///
+    /// # Errors
+    /// When `ip` fails.
+    pub fn set_switch(&self, link: usize, up: bool) -> anyhow::Result<()> {
+        let state = if up { "up" } else { "down" };
+        ip(&["-n", &self.switch(), "link", "set", &format!("br{link}"), state])
+    }
+
+    /// From now on a host receives nothing on a link (one way).
+    ///
+    /// # Errors
+    /// When `nft` fails.
+    pub fn deafen(&self, host: usize, link: usize) -> anyhow::Result<()> {
+        self.nft(host, &format!("add rule inet fault input iifname eth{link} drop"))
+    }
+
+    /// How many links there are.
+    pub fn links(&self) -> usize {
+        self.links
     }
 
     /// Name of a host's namespace.
@@ -168,6 +237,11 @@ impl Drop for Namespaces {
             let _ = run(Command::new("ip").args(["netns", "del", &name]));
         }
     }
+}
+
+/// The switch's end of a host's cable.
+fn port(host: usize, link: usize) -> String {
+    if link == 0 { format!("p{host}") } else { format!("p{host}l{link}") }
 }
 
 fn ip(args: &[&str]) -> anyhow::Result<()> {

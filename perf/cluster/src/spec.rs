@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -23,9 +24,18 @@ pub enum Place {
         /// MTU of every interface.
         mtu_bytes: u32,
     },
+    /// Each in a network namespace with several links, IPv4 and IPv6 in turn, each on a bridge of its own. Needs
+    /// root.
+    Links {
+        /// How many.
+        count: usize,
+    },
     /// In the RDMA lab (`cargo xtask rdma-lab`), each on a soft-RoCE device of its own.
     Rdma,
 }
+
+/// MTU of every interface where there are several links.
+const LINKS_MTU_BYTES: u32 = 1500;
 
 /// A cluster to be.
 #[derive(Clone, Debug)]
@@ -65,6 +75,9 @@ impl Cluster {
         let namespaces = match spec.place {
             Place::Loopback { .. } | Place::Rdma => None,
             Place::Namespaces { mtu_bytes } => Some(Namespaces::create(spec.nodes, mtu_bytes)?),
+            Place::Links { count } => {
+                Some(Namespaces::with_links(spec.nodes, count, LINKS_MTU_BYTES)?)
+            }
         };
         let engines = (0..spec.nodes).map(|_| None).collect();
         let cluster = Self { spec, namespaces, engines, dir };
@@ -166,7 +179,9 @@ impl Cluster {
             }
             (Place::Rdma, _) => format!("{}:5405", crate::fabric::address(node)),
             (_, Some(namespaces)) => format!("{}:5405", namespaces.address(node)),
-            (Place::Namespaces { .. }, None) => unreachable!("namespaces were made in `prepare`"),
+            (Place::Namespaces { .. } | Place::Links { .. }, None) => {
+                unreachable!("namespaces were made in `prepare`")
+            }
         }
     }
 
@@ -192,8 +207,19 @@ impl Cluster {
         };
         sections.push(("security".to_owned(), encryption));
         sections.extend(self.spec.extra.iter().cloned());
-        let addresses: Vec<String> = (0..self.spec.nodes).map(|node| self.address(node)).collect();
+        let addresses: Vec<_> = (0..self.spec.nodes).map(|node| self.addresses(node)).collect();
         render(&sections, &addresses)
+    }
+
+    /// The node's addresses by link; ports as Corosync numbers them, with room for the token's.
+    fn addresses(&self, node: usize) -> Vec<String> {
+        let further = self.namespaces.iter().flat_map(|namespaces| {
+            (1..namespaces.links()).map(|link| {
+                let port = 5405 + 2 * link as u16;
+                SocketAddr::new(namespaces.link_address(node, link), port).to_string()
+            })
+        });
+        std::iter::once(self.address(node)).chain(further).collect()
     }
 }
 
@@ -203,8 +229,8 @@ pub fn test_key() -> String {
 }
 
 /// An engine's configuration: one table per section (a section may be given several times), then the node list, node 1
-/// at the first address.
-pub fn render(sections: &[(String, String)], addresses: &[String]) -> String {
+/// at the first addresses (one for each link).
+pub fn render(sections: &[(String, String)], addresses: &[Vec<String>]) -> String {
     let mut names: Vec<&String> = Vec::new();
     for (name, _) in sections {
         if !names.contains(&name) {
@@ -219,9 +245,16 @@ pub fn render(sections: &[(String, String)], addresses: &[String]) -> String {
         }
         text.push('\n');
     }
-    for (peer, address) in addresses.iter().enumerate() {
+    for (peer, links) in addresses.iter().enumerate() {
         let id = peer + 1;
-        _ = writeln!(text, "[[nodes]]\nid = {id}\nname = \"n{id}\"\naddress = \"{address}\"\n");
+        _ = writeln!(text, "[[nodes]]\nid = {id}\nname = \"n{id}\"");
+        if let Some((first, further)) = links.split_first() {
+            _ = writeln!(text, "address = \"{first}\"");
+            if !further.is_empty() {
+                _ = writeln!(text, "links = {further:?}");
+            }
+        }
+        text.push('\n');
     }
     text
 }
