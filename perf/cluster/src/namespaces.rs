@@ -3,6 +3,7 @@
 //! Everything lives in namespaces made here and is removed when the value is dropped; nothing of the
 //! machine's own network is touched. Needs root, `ip` (iproute2) and `nft` (nftables).
 
+use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,6 +12,10 @@ use anyhow::{Context, ensure};
 
 /// So that several clusters of one process do not collide.
 static SERIAL: AtomicU32 = AtomicU32::new(0);
+
+/// Most hosts that ask for each other's hardware addresses, as usual. All namespaces share the kernel's table of
+/// neighbours, which has room for 1024: 32 hosts have 992, and with more of them most datagrams would go nowhere.
+const HOSTS_ASKING_MAX: usize = 32;
 
 /// A switch and its hosts.
 pub struct Namespaces {
@@ -69,7 +74,26 @@ impl Namespaces {
             made.add_host(host)?;
             (0..links).try_for_each(|link| made.add_link(host, link, &mtu))?;
         }
+        if hosts > HOSTS_ASKING_MAX {
+            (0..hosts).try_for_each(|host| made.introduce(host))?;
+        }
         Ok(made)
+    }
+
+    /// Tells a host the hardware addresses of all others, for good.
+    fn introduce(&self, host: usize) -> anyhow::Result<()> {
+        let others = (0..self.hosts).filter(|&other| other != host);
+        let entries = others.flat_map(|other| {
+            (0..self.links).map(move |link| {
+                let (address, mac) = (self.link_address(other, link), mac(other, link));
+                format!("neigh replace {address} lladdr {mac} dev eth{link} nud permanent\n")
+            })
+        });
+        let lines: String = entries.collect();
+        let mut batch = tempfile::NamedTempFile::new().context("a file for `ip -batch`")?;
+        batch.write_all(lines.as_bytes()).context("a file for `ip -batch`")?;
+        let file = batch.path().display().to_string();
+        ip(&["-n", &self.name(host), "-batch", &file])
     }
 
     fn add_host(&self, host: usize) -> anyhow::Result<()> {
@@ -88,7 +112,7 @@ impl Namespaces {
         let (bridge, interface) = (format!("br{link}"), format!("eth{link}"));
         ip(&[
             "-n", &switch, "link", "add", &port, "mtu", mtu, "type", "veth", "peer", "name",
-            &interface, "netns", &name, "mtu", mtu,
+            &interface, "netns", &name, "mtu", mtu, "address", &mac(host, link),
         ])?;
         ip(&["-n", &switch, "link", "set", &port, "master", &bridge, "up"])?;
         let address = self.link_address(host, link);
@@ -242,6 +266,11 @@ impl Drop for Namespaces {
 /// The switch's end of a host's cable.
 fn port(host: usize, link: usize) -> String {
     if link == 0 { format!("p{host}") } else { format!("p{host}l{link}") }
+}
+
+/// Hardware address of a host's interface: locally administered, so that it collides with no real one.
+fn mac(host: usize, link: usize) -> String {
+    format!("02:4d:00:00:{link:02x}:{:02x}", host + 1)
 }
 
 fn ip(args: &[&str]) -> anyhow::Result<()> {
