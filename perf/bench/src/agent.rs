@@ -53,6 +53,7 @@ impl Agent {
                 let now = now_ns();
                 self.seats.iter().for_each(|seat| seat.desk().record(now..now + for_ns));
             }
+            Ask::Kill => self.started.iter_mut().try_for_each(Engine::kill)?,
             Ask::Mark => return Ok(Answer::Mark(self.mark())),
             Ask::Latencies => {
                 let encoded = self.seats.iter().map(|seat| {
@@ -90,14 +91,17 @@ impl Agent {
                 bytes: desk.account.bytes,
                 members: desk.members,
                 whole_ns: desk.whole_ns,
+                less_ns: desk.less_ns,
                 failure: seat.failure(),
             }
         };
         AgentMark {
             at_ns,
+            pid: std::process::id(),
             seats: self.seats.iter().map(mark).collect(),
             own: Usage::of(&[std::process::id()]),
             started: Usage::of(&pids),
+            started_pids: pids,
             machine: Machine::now(),
             all_run: self.started.iter_mut().all(Engine::is_running),
         }

@@ -1,17 +1,17 @@
 //! `synchrotron bench compare`: Corosync and our engine in turn on the same machine, under the same loads made by
 //! the same generator.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
 use clap::Args;
 use indicatif::ProgressBar;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::corosync::{self, Transport};
-use crate::figures::{Figures, Latencies, Percentiles};
+use crate::figures::{Figures, Latencies, Percentiles, median};
 use crate::host::{self, Host, IDLE_SHARE};
-use crate::measure;
+use crate::measure::{self, Named};
 use crate::setup::Setup;
 use crate::stage::Stage;
 
@@ -29,10 +29,13 @@ pub struct Compare {
     /// Leave out the latency of the idle ring and at half of Corosync's peak.
     #[arg(long)]
     pub(crate) flood_only: bool,
+    /// Write HdrHistogram logs (V2) of every load's latencies into this directory.
+    #[arg(long)]
+    pub(crate) out: Option<PathBuf>,
 }
 
 /// What both sides did.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Comparison {
     /// The machine.
     pub(crate) host: Host,
@@ -51,7 +54,7 @@ pub(crate) struct Comparison {
 }
 
 /// Corosync's side.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Peer {
     /// Measured.
@@ -66,14 +69,14 @@ pub(crate) enum Peer {
 }
 
 /// From the least to the greatest of several runs.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Spread {
     pub(crate) min: f64,
     pub(crate) max: f64,
 }
 
 /// Medians over all runs of one engine.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Side {
     pub(crate) engine: String,
     pub(crate) messages_per_second: f64,
@@ -89,7 +92,7 @@ pub(crate) struct Side {
 }
 
 /// Ours divided by Corosync's for rates, Corosync's divided by ours for times: more is better.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Ratio {
     pub(crate) messages_per_second: f64,
     /// Of the pairs.
@@ -124,7 +127,7 @@ impl Compare {
         ensure!(self.setup.hosts.is_empty(), "Corosync is compared on this machine only");
         let program = corosync::available(self.transport, self.setup.encryption);
         let (mut theirs, mut ours, mut idle_before) = (Vec::new(), Vec::new(), Vec::new());
-        for _ in 0..self.pairs {
+        for pair in 1..=self.pairs {
             bar.set_message("waiting for an idle machine");
             let idle = host::wait_idle(self.setup.patience());
             idle_before.push(idle);
@@ -132,13 +135,13 @@ impl Compare {
             if let Ok(program) = &program {
                 bar.set_message("starting Corosync");
                 let stage = Stage::corosync(&self.setup, tool, program, self.transport)?;
-                let figures = self.one(stage, idle, None, bar)?;
+                let figures = self.one(stage, idle, None, &format!("corosync-{pair}"), bar)?;
                 half = Some(figures.messages_per_second / 2.0);
                 theirs.push(figures);
             }
             bar.set_message("starting Synchrotron");
             let stage = Stage::synchrotron(&self.setup, tool)?;
-            ours.push(self.one(stage, idle, half, bar)?);
+            ours.push(self.one(stage, idle, half, &format!("synchrotron-{pair}"), bar)?);
         }
         let ratio = (!theirs.is_empty()).then(|| Ratio::of(&theirs, &ours));
         let corosync = match program {
@@ -156,12 +159,13 @@ impl Compare {
         })
     }
 
-    /// All loads on one stage; `half` is the rate of the last one, else half of the flood.
+    /// All loads on one stage; `half` is the rate of the last one, else half of the flood. Logs are named after `run`.
     fn one(
         &self,
         mut stage: Stage,
         idle_before: f64,
         half: Option<f64>,
+        run: &str,
         bar: &ProgressBar,
     ) -> anyhow::Result<Figures> {
         let mut figures = Figures {
@@ -171,14 +175,20 @@ impl Compare {
             ..Figures::default()
         };
         let setup = &self.setup;
+        let measure = |stage: &mut Stage, load: &Named| {
+            let (figures, latency) = measure::measure(stage, setup, load, bar)?;
+            if let Some(dir) = &self.out {
+                crate::log::write(dir, &format!("{run}-{}", load.name), &latency)?;
+            }
+            anyhow::Ok(figures)
+        };
         if !self.flood_only {
-            figures.enter(measure::measure(&mut stage, setup, &measure::idle(), bar)?.0);
+            figures.enter(measure(&mut stage, &measure::idle())?);
         }
-        figures.enter(measure::measure(&mut stage, setup, &measure::flood(setup), bar)?.0);
+        figures.enter(measure(&mut stage, &measure::flood(setup))?);
         if !self.flood_only {
             let rate = half.unwrap_or(figures.messages_per_second / 2.0);
-            let load = measure::rate(setup, "half", rate);
-            figures.enter(measure::measure(&mut stage, setup, &load, bar)?.0);
+            figures.enter(measure(&mut stage, &measure::rate(setup, "half", rate))?);
         }
         measure::finish(&mut stage, &mut figures)?;
         Ok(figures)
@@ -256,17 +266,6 @@ impl Spread {
     }
 }
 
-/// The middle of the values; of the two in the middle, their mean.
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let len = values.len();
-    match len {
-        0 => 0.0,
-        _ if len.is_multiple_of(2) => f64::midpoint(values[len / 2 - 1], values[len / 2]),
-        _ => values[len / 2],
-    }
-}
-
 /// The median of each percentile.
 fn medians(found: &[Percentiles]) -> Percentiles {
     let of = |get: fn(&Percentiles) -> f64| median(found.iter().map(get).collect());
@@ -333,12 +332,5 @@ mod tests {
         let side = Side::of(theirs.to_vec());
         assert_eq!(side.messages_per_second, 15.0);
         assert_eq!(side.latency_us.idle.unwrap().p50, 90.0);
-    }
-
-    #[test]
-    fn the_median_is_in_the_middle() {
-        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
-        assert_eq!(median(Vec::new()), 0.0);
     }
 }

@@ -6,10 +6,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::Deserializer;
 
 use crate::account::Account;
 use crate::desk::histogram;
@@ -113,15 +110,28 @@ impl Crew {
         self.agents.iter_mut().try_for_each(|agent| agent.done(&ask))
     }
 
-    /// How far everybody is.
-    pub(crate) fn mark(&mut self) -> anyhow::Result<Mark> {
+    /// Has an agent kill the programs it started.
+    pub(crate) fn kill(&mut self, agent: usize) -> anyhow::Result<()> {
+        self.agents[agent].done(&Ask::Kill)
+    }
+
+    /// How far everybody is, whoever may have ended.
+    pub(crate) fn look(&mut self) -> anyhow::Result<Mark> {
         crate::stop::check()?;
         let start = Instant::now();
         let agents = self.ask_all(&Ask::Mark, |answer| match answer {
             Answer::Mark(mark) => Some(mark),
             _ => None,
         })?;
-        let mark = Mark { at: start + start.elapsed() / 2, agents };
+        Ok(Mark { at: start + start.elapsed() / 2, agents })
+    }
+
+    /// How far everybody is.
+    ///
+    /// # Errors
+    /// When an engine or a seat has ended.
+    pub(crate) fn mark(&mut self) -> anyhow::Result<Mark> {
+        let mark = self.look()?;
         for (index, seat) in mark.seats().enumerate() {
             if let Some(failure) = &seat.failure {
                 bail!("seat {index}: {failure}");
@@ -161,11 +171,7 @@ impl Crew {
         })?;
         let mut sum = histogram();
         for record in encoded.iter().flatten() {
-            let bytes = STANDARD.decode(record).context("latencies")?;
-            let part: Histogram<u64> = Deserializer::new()
-                .deserialize(&mut bytes.as_slice())
-                .map_err(|error| anyhow::anyhow!("latencies: {error:?}"))?;
-            sum.add(&part).map_err(|error| anyhow::anyhow!("latencies: {error:?}"))?;
+            crate::log::add(&mut sum, record)?;
         }
         Ok(sum)
     }

@@ -28,6 +28,8 @@ pub(crate) struct Desk {
     pub(crate) members: usize,
     /// When that was first as many as there shall be.
     pub(crate) whole_ns: Option<u64>,
+    /// When it was first fewer after that.
+    pub(crate) less_ns: Option<u64>,
     /// How many there shall be.
     nodes: usize,
     /// Latencies of messages meant to be sent in this time are recorded.
@@ -52,6 +54,7 @@ impl Desk {
             own: 0,
             members: 0,
             whole_ns: None,
+            less_ns: None,
             nodes,
             window_ns: 0..0,
             sample_every: 1,
@@ -107,6 +110,7 @@ impl Desk {
             self.whole_ns = Some(now_ns());
         }
         if members < self.nodes && self.whole_ns.is_some() {
+            self.less_ns.get_or_insert_with(now_ns);
             self.account.find(format!("a view with {members} of {} nodes", self.nodes));
         }
     }

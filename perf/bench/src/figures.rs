@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Latencies in microseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Percentiles {
     /// How many were recorded.
     pub(crate) count: u64,
@@ -39,7 +40,8 @@ impl Percentiles {
 }
 
 /// CPU time in microseconds per ordered message.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Cpu {
     /// Everything that ran on the machine.
     pub(crate) machine: f64,
@@ -54,7 +56,8 @@ pub(crate) struct Cpu {
 }
 
 /// Context switches per ordered message.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Switches {
     /// On the whole machine.
     pub(crate) machine: f64,
@@ -64,8 +67,19 @@ pub(crate) struct Switches {
     pub(crate) generator: f64,
 }
 
+/// System calls per ordered message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Syscalls {
+    /// Of the engines.
+    pub(crate) engines: f64,
+    /// Of the load generator.
+    pub(crate) generator: f64,
+}
+
 /// Cores in use, on average.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Cores {
     /// By everything.
     pub(crate) machine: f64,
@@ -76,7 +90,8 @@ pub(crate) struct Cores {
 }
 
 /// One load's figures.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct LoadFigures {
     /// Its name.
     pub(crate) load: String,
@@ -94,6 +109,8 @@ pub(crate) struct LoadFigures {
     pub(crate) cpu_us_per_message: Cpu,
     /// Context switches per ordered message.
     pub(crate) switches_per_message: Switches,
+    /// System calls per ordered message, where they were counted.
+    pub(crate) syscalls_per_message: Option<Syscalls>,
     /// Cores in use.
     pub(crate) cores: Cores,
     /// Mean time of a token's rotation, where there were any.
@@ -105,7 +122,8 @@ pub(crate) struct LoadFigures {
 }
 
 /// Memory of the engines, in bytes, the largest of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Memory {
     /// Of its own.
     pub(crate) private_bytes: u64,
@@ -114,7 +132,8 @@ pub(crate) struct Memory {
 }
 
 /// Whether everybody saw the same.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct OrderFigures {
     /// Whether all subscribers received the same messages in the same order, undamaged.
     pub(crate) identical: bool,
@@ -127,7 +146,8 @@ pub(crate) struct OrderFigures {
 }
 
 /// Latencies under the loads that have a name everywhere.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Latencies {
     /// One message at a time.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -141,7 +161,8 @@ pub(crate) struct Latencies {
 }
 
 /// Everything about one engine under one setup, in one run.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Figures {
     /// Which engine, and how it was set.
     pub(crate) engine: String,
@@ -181,5 +202,28 @@ impl Figures {
             _ => {}
         }
         self.loads.push(figures);
+    }
+}
+
+/// The middle of the values; of the two in the middle, their mean.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let len = values.len();
+    match len {
+        0 => 0.0,
+        _ if len.is_multiple_of(2) => f64::midpoint(values[len / 2 - 1], values[len / 2]),
+        _ => values[len / 2],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
+        assert_eq!(median(Vec::new()), 0.0);
     }
 }

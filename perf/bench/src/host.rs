@@ -3,12 +3,12 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::usage::Machine;
 
 /// What a reader of figures must know about the machine.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Host {
     /// Kernel release.
     pub(crate) kernel: String,
@@ -17,7 +17,7 @@ pub(crate) struct Host {
     /// Cores.
     pub(crate) cores: u64,
     /// Version of this program.
-    pub(crate) version: &'static str,
+    pub(crate) version: String,
     /// Commit of the sources in the present directory, if it is a repository.
     pub(crate) commit: Option<String>,
 }
@@ -32,7 +32,7 @@ impl Host {
             kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
             cpu: model.unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
             cores: Machine::now().cores,
-            version: env!("CARGO_PKG_VERSION"),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
             commit: commit(),
         }
     }

@@ -26,12 +26,15 @@ mod native;
 mod payload;
 mod print;
 mod protocol;
+mod report;
+mod results;
 mod ring;
 mod seat;
 mod setup;
 mod stage;
 mod stop;
 mod suite;
+mod syscalls;
 mod usage;
 
 use std::time::Duration;
@@ -49,15 +52,20 @@ pub enum Bench {
     Compare(Box<compare::Compare>),
     /// Predict other clusters and networks: the real nodes in virtual time, with costs measured here.
     Model(model::Model),
-    /// The rings and bells alone, between two threads.
-    Ring,
+    /// The rings and bells alone, between threads and between processes, beside iceoryx2.
+    Ring(ring::Ring),
     /// From the end of an engine or a host to the new view at every surviving program.
     Failover(failover::Failover),
-    /// The table of `docs/performance.md`, row by row; results in one JSON file.
+    /// The table of `docs/performance.md`, row by row: results, logs of all latencies and a report with plots.
     Suite(suite::Suite),
+    /// The report of a suite once more, from what it stored.
+    Report(report::Report),
     /// Carry load for somebody who measures (used by the other commands).
     #[command(hide = true)]
     Agent,
+    /// The other process of `ring`.
+    #[command(hide = true)]
+    RingEnd(ring::End),
 }
 
 /// Measures and prints.
@@ -66,17 +74,19 @@ pub enum Bench {
 /// When something cannot be measured, or what was received was not right.
 pub fn run(bench: &Bench, json: bool) -> anyhow::Result<()> {
     let tool = std::env::current_exe().context("cannot find our own executable")?;
-    if !matches!(bench, Bench::Agent) {
+    if !matches!(bench, Bench::Agent | Bench::RingEnd(_)) {
         stop::listen()?;
     }
     match bench {
         Bench::Local(local) => local.run(&tool, json),
         Bench::Compare(compare) => compare.run(&tool, json),
         Bench::Model(model) => model.run(json),
-        Bench::Ring => ring::run(json),
+        Bench::Ring(ring) => ring.run(&tool, json),
         Bench::Failover(failover) => failover.run(&tool, json),
         Bench::Suite(suite) => suite.run(&tool, json),
+        Bench::Report(report) => report.run(json),
         Bench::Agent => agent::run(),
+        Bench::RingEnd(end) => end.run(),
     }
 }
 

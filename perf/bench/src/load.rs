@@ -35,27 +35,37 @@ pub(crate) enum Load {
     },
 }
 
-/// Sizes of messages, in bytes; message `n` has one of them, the same in every run.
+/// Sizes of messages, in bytes; message `n` has one of them, the same in every run with the same seed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Sizes(pub Vec<u32>);
+pub(crate) struct Sizes {
+    pub(crate) bytes: Vec<u32>,
+    pub(crate) seed: u64,
+}
 
 impl Sizes {
     pub(crate) fn of(&self, number: u64) -> usize {
-        let at = match self.0.len() {
+        let at = match self.bytes.len() {
             1 => 0,
-            len => (number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33) as usize % len,
+            len => (mixed(number ^ mixed(self.seed)) % len as u64) as usize,
         };
-        self.0[at] as usize
+        self.bytes[at] as usize
     }
 
     pub(crate) fn max(&self) -> usize {
-        self.0.iter().copied().max().unwrap_or(0) as usize
+        self.bytes.iter().copied().max().unwrap_or(0) as usize
     }
 
     /// Mean size in bytes.
     pub(crate) fn mean(&self) -> f64 {
-        self.0.iter().map(|&size| f64::from(size)).sum::<f64>() / self.0.len() as f64
+        self.bytes.iter().map(|&size| f64::from(size)).sum::<f64>() / self.bytes.len() as f64
     }
+}
+
+/// The finalizer of splitmix64: neighbouring numbers give unrelated ones.
+fn mixed(number: u64) -> u64 {
+    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ (number >> 31)
 }
 
 /// What is due, of a load.
@@ -226,12 +236,14 @@ mod tests {
 
     #[test]
     fn mixed_sizes_are_mixed_and_the_same_every_time() {
-        let sizes = Sizes(vec![16, 64, 1400]);
+        let sizes = Sizes { bytes: vec![16, 64, 1400], seed: 1 };
         let drawn: Vec<usize> = (0..300).map(|number| sizes.of(number)).collect();
         for size in [16, 64, 1400] {
             let count = drawn.iter().filter(|&&drawn| drawn == size).count();
             assert!((60..140).contains(&count), "{size} bytes: {count} times");
         }
         assert_eq!(sizes.max(), 1400);
+        let other = Sizes { seed: 2, ..sizes.clone() };
+        assert!((0..300).any(|number| other.of(number) != sizes.of(number)));
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::ensure;
 use clap::Args;
 use indicatif::ProgressBar;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::figures::Figures;
 use crate::host::{self, Host};
@@ -29,14 +29,14 @@ pub struct Local {
 }
 
 /// What `bench local --json` prints.
-#[derive(Serialize)]
-struct Report<'a> {
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Report {
     /// The process that measured, as directories of hosts are named after it.
-    pid: u32,
-    host: Host,
-    settings: &'a Setup,
+    pub(crate) pid: u32,
+    pub(crate) host: Host,
+    pub(crate) settings: Setup,
     #[serde(flatten)]
-    figures: Figures,
+    pub(crate) figures: Figures,
 }
 
 impl Local {
@@ -47,7 +47,8 @@ impl Local {
         bar.finish_and_clear();
         let failed = (!figures.order.identical).then(|| figures.order.findings.join("; "));
         let pid = std::process::id();
-        let report = Report { pid, host: Host::here(), settings: &self.setup, figures };
+        let settings = self.setup.clone();
+        let report = Report { pid, host: Host::here(), settings, figures };
         if json {
             println!("{}", serde_json::to_string(&report)?);
         } else {

@@ -3,10 +3,14 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::V2Serializer;
-use hdrhistogram::serialization::interval_log::IntervalLogWriterBuilder;
+use hdrhistogram::serialization::interval_log::{
+    IntervalLogIterator, IntervalLogWriterBuilder, LogEntry,
+};
+use hdrhistogram::serialization::{Deserializer, V2Serializer};
 
 /// Nanoseconds in the unit of the log's maximum, which by custom is the millisecond.
 const MAX_DIVISOR: f64 = 1e6;
@@ -28,10 +32,38 @@ pub(crate) fn write(dir: &Path, name: &str, latency: &Histogram<u64>) -> anyhow:
         .map_err(|error| anyhow::anyhow!("{}: {error:?}", path.display()))
 }
 
+/// Reads a log back, all its intervals together.
+///
+/// # Errors
+/// When it cannot be read or is none.
+pub(crate) fn read(path: &Path) -> anyhow::Result<Histogram<u64>> {
+    let text = std::fs::read(path).with_context(|| path.display().to_string())?;
+    let mut sum = crate::desk::histogram();
+    for entry in IntervalLogIterator::new(&text) {
+        match entry {
+            Ok(LogEntry::Interval(interval)) => add(&mut sum, interval.encoded_histogram())
+                .with_context(|| path.display().to_string())?,
+            Ok(_) => {}
+            Err(error) => bail!("{}: {error:?}", path.display()),
+        }
+    }
+    Ok(sum)
+}
+
+/// Adds a histogram in V2 encoding and base64.
+///
+/// # Errors
+/// When it is none.
+pub(crate) fn add(sum: &mut Histogram<u64>, encoded: &str) -> anyhow::Result<()> {
+    let bytes = STANDARD.decode(encoded).context("latencies")?;
+    let part: Histogram<u64> = Deserializer::new()
+        .deserialize(&mut bytes.as_slice())
+        .map_err(|error| anyhow::anyhow!("latencies: {error:?}"))?;
+    sum.add(&part).map_err(|error| anyhow::anyhow!("latencies: {error:?}"))
+}
+
 #[cfg(test)]
 mod tests {
-    use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
-
     use super::*;
 
     #[test]
@@ -40,9 +72,10 @@ mod tests {
         let mut latency = crate::desk::histogram();
         latency.record_n(5000, 10).unwrap();
         write(dir.path(), "rate:100", &latency).unwrap();
-        let text = std::fs::read(dir.path().join("rate-100.hlog")).unwrap();
-        let entries: Vec<_> = IntervalLogIterator::new(&text).collect::<Result<_, _>>().unwrap();
-        let LogEntry::Interval(interval) = entries.last().unwrap() else { panic!("no interval") };
-        assert!(!interval.encoded_histogram().is_empty());
+        let file = dir.path().join("rate-100.hlog");
+        assert_eq!(read(&file).unwrap(), latency);
+        std::fs::write(&file, "no log").unwrap();
+        assert!(read(&file).is_err());
+        assert!(read(&dir.path().join("nothing")).is_err());
     }
 }

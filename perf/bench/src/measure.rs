@@ -8,11 +8,14 @@ use hdrhistogram::Histogram;
 use indicatif::ProgressBar;
 
 use crate::crew::Mark;
-use crate::figures::{Cores, Cpu, Figures, LoadFigures, OrderFigures, Percentiles, Switches};
+use crate::figures::{
+    Cores, Cpu, Figures, LoadFigures, OrderFigures, Percentiles, Switches, Syscalls,
+};
 use crate::load::Load;
 use crate::seat::Order;
 use crate::setup::Setup;
 use crate::stage::Stage;
+use crate::syscalls::Count;
 use crate::usage::{Machine, Usage};
 
 /// A load with a name, for figures.
@@ -28,6 +31,9 @@ const WARM_UP: Duration = Duration::from_millis(300);
 
 /// Longest wait for what is on the way when a load ends.
 const DRAIN: Duration = Duration::from_secs(60);
+
+/// Share of a load's time in which system calls are counted: `perf` takes some to start.
+const COUNTED_SHARE: f64 = 0.7;
 
 /// Pause between messages of an idle ring.
 pub(crate) const IDLE_GAP_NS: u64 = 1_000_000;
@@ -68,6 +74,14 @@ pub(crate) fn measure(
     outcome.with_context(|| format!("load {}\n{}", named.name, stage.logs()))
 }
 
+/// Has everybody begin with a load.
+///
+/// # Errors
+/// When an agent has ended.
+pub(crate) fn start(stage: &mut Stage, setup: &Setup, named: &Named) -> anyhow::Result<()> {
+    (0..named.senders).try_for_each(|sender| stage.crew.order(sender, order(setup, named, sender)))
+}
+
 fn measured(
     stage: &mut Stage,
     setup: &Setup,
@@ -76,13 +90,11 @@ fn measured(
 ) -> anyhow::Result<(LoadFigures, Histogram<u64>)> {
     let time = Duration::from_secs_f64(setup.seconds);
     bar.set_message(format!("{}: {}", stage.name, named.name));
-    for sender in 0..named.senders {
-        let order = order(setup, named, sender);
-        stage.crew.order(sender, order)?;
-    }
+    start(stage, setup, named)?;
     std::thread::sleep(WARM_UP);
     stage.crew.record(time)?;
     let before = Moment::now(stage)?;
+    let counts = setup.syscalls.then(|| count(stage, &before.mark, time)).transpose()?;
     wait(time.saturating_sub(before.mark.at.elapsed()), bar)?;
     let after = Moment::now(stage)?;
     for sender in 0..named.senders {
@@ -92,9 +104,27 @@ fn measured(
     drain(stage)?;
     let latency = stage.crew.latencies()?;
     let mut figures = figures(&before, &after);
+    if let Some([engines, generator]) = counts {
+        let messages = figures.messages_per_second;
+        let each = |count: Count| {
+            count.per_second().map(|calls| if messages > 0.0 { calls / messages } else { 0.0 })
+        };
+        let (engines, generator) = (each(engines)?, each(generator)?);
+        figures.syscalls_per_message = Some(Syscalls { engines, generator });
+    }
     figures.load.clone_from(&named.name);
     figures.latency_us = Percentiles::of(&latency);
     Ok((figures, latency))
+}
+
+/// Counts system calls of engines and of the load generator during the middle of `time`.
+fn count(stage: &Stage, mark: &Mark, time: Duration) -> anyhow::Result<[Count; 2]> {
+    let time = time.mul_f64(COUNTED_SHARE);
+    let engines = Count::start(&stage.engine_pids(mark), time)?;
+    Ok([
+        engines,
+        Count::start(&mark.agents.iter().map(|agent| agent.pid).collect::<Vec<_>>(), time)?,
+    ])
 }
 
 /// A sender's part of a load.

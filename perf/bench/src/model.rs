@@ -6,7 +6,7 @@ use ::model::{Cores, Costs, LatencyUs, Load, Network, Plan, Prediction};
 use anyhow::Context;
 use clap::Args;
 use indicatif::ProgressBar;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::setup::{Senders, Switch};
 
@@ -61,24 +61,27 @@ fn link(text: &str) -> Result<Link, String> {
         .ok_or_else(|| "`here`, or 0.1 to 1000 gigabits per second".to_owned())
 }
 
-#[derive(Serialize)]
-struct Row {
-    link: String,
-    nodes: u16,
-    prediction: Prediction,
+/// One cluster.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Row {
+    /// `here`, or the network's name.
+    pub(crate) link: String,
+    pub(crate) nodes: u16,
+    pub(crate) prediction: Prediction,
     /// What `bench local` measured with the same nodes, size and senders.
     measured_messages_per_second: Option<f64>,
 }
 
-#[derive(Serialize)]
-struct Report {
+/// What `bench model --json` prints.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Report {
     costs: Costs,
-    message_bytes: u32,
+    pub(crate) message_bytes: u32,
     senders: Senders,
     rate_per_sender: Option<u32>,
     mtu: u32,
     encryption: Switch,
-    rows: Vec<Row>,
+    pub(crate) rows: Vec<Row>,
 }
 
 impl Model {

@@ -40,6 +40,8 @@ pub(crate) enum Ask {
         /// How long.
         for_ns: u64,
     },
+    /// Kill every program it started, with SIGKILL.
+    Kill,
     /// How far everything is.
     Mark,
     /// The records of latencies.
@@ -69,6 +71,10 @@ pub(crate) enum Answer {
 pub(crate) struct AgentMark {
     /// When, by its clock.
     pub(crate) at_ns: u64,
+    /// Its process.
+    pub(crate) pid: u32,
+    /// Processes of the programs that it started.
+    pub(crate) started_pids: Vec<u32>,
     /// Its seats.
     pub(crate) seats: Vec<SeatMark>,
     /// What the agent itself has used.
@@ -90,5 +96,6 @@ pub(crate) struct SeatMark {
     pub(crate) bytes: u64,
     pub(crate) members: usize,
     pub(crate) whole_ns: Option<u64>,
+    pub(crate) less_ns: Option<u64>,
     pub(crate) failure: Option<String>,
 }

@@ -209,8 +209,12 @@ fn work(shared: &Shared, place: &Place, message_bytes_max: usize) -> anyhow::Res
             None => std::thread::sleep(CONNECT_PAUSE),
         }
     };
-    let mut order =
-        Order { load: Load::Silent, sizes: Sizes(vec![64]), waiting: Waiting::Block, delay_ns: 0 };
+    let mut order = Order {
+        load: Load::Silent,
+        sizes: Sizes { bytes: vec![64], seed: 0 },
+        waiting: Waiting::Block,
+        delay_ns: 0,
+    };
     let mut pace = Pace::new(order.load, order.sizes.mean(), 0);
     let (mut number, mut back) = (0, 0);
     while !shared.stop.load(Ordering::Relaxed) {

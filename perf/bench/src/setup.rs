@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::load::Sizes;
 use crate::seat::Waiting;
 
 /// Who publishes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Senders {
     /// The first node.
@@ -19,7 +19,7 @@ pub(crate) enum Senders {
 }
 
 /// On or off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Switch {
     /// On.
@@ -29,7 +29,7 @@ pub(crate) enum Switch {
 }
 
 /// Idle strategy of our engines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Mode {
     /// Spin for ever.
@@ -41,7 +41,7 @@ pub(crate) enum Mode {
 }
 
 /// How the seats are spread over processes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Agents {
     /// One process with a thread per node.
@@ -51,7 +51,7 @@ pub(crate) enum Agents {
 }
 
 /// What is measured.
-#[derive(Clone, Debug, Args, Serialize)]
+#[derive(Clone, Debug, Args, Serialize, Deserialize)]
 pub(crate) struct Setup {
     /// Engines.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(2..=128))]
@@ -63,6 +63,9 @@ pub(crate) struct Setup {
     /// Seconds of each load.
     #[arg(long, default_value_t = 3.0, value_parser = seconds)]
     pub(crate) seconds: f64,
+    /// Seed of the sequence of sizes, where several are mixed.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
     /// Who publishes.
     #[arg(long, value_enum, default_value_t = Senders::One)]
     pub(crate) senders: Senders,
@@ -100,10 +103,20 @@ pub(crate) struct Setup {
     #[arg(long, default_value_t = 0, conflicts_with = "loopback",
           value_parser = clap::value_parser!(u8).range(0..=50))]
     pub(crate) loss: u8,
+    /// Share of the data datagrams that every engine of ours throws away as they arrive, one by one, in percent: what a
+    /// wire loses. `--loss` takes away what the kernel received together, tokens included, from any engine.
+    #[arg(long, default_value_t = 0, conflicts_with = "hosts",
+          value_parser = clap::value_parser!(u8).range(0..=50))]
+    #[serde(default)]
+    pub(crate) datagram_loss: u8,
     /// Engines on these hosts, reached by ssh without a password, instead of `--nodes` here: `[USER@]HOST[=ADDRESS]`,
     /// separated by commas; the address is where the engines find each other.
     #[arg(long, value_delimiter = ',', num_args = 1, conflicts_with_all = ["loopback", "loss", "nodes"])]
     pub(crate) hosts: Vec<String>,
+    /// Count system calls of engines and load generator with `perf stat`, which makes each of them a little dearer.
+    #[arg(long, conflicts_with = "hosts")]
+    #[serde(default)]
+    pub(crate) syscalls: bool,
     /// More configuration of our engines, as in `engine.spin="20us"`; may be given several times.
     #[arg(long, value_name = "SECTION.KEY=VALUE", value_parser = setting)]
     pub(crate) set: Vec<(String, String)>,
@@ -131,7 +144,7 @@ impl Setup {
     }
 
     pub(crate) fn sizes(&self) -> Sizes {
-        Sizes(self.size.clone())
+        Sizes { bytes: self.size.clone(), seed: self.seed }
     }
 
     pub(crate) fn patience(&self) -> Duration {
@@ -143,13 +156,13 @@ impl Setup {
     }
 }
 
-fn seconds(text: &str) -> Result<f64, String> {
+pub(crate) fn seconds(text: &str) -> Result<f64, String> {
     let range = 0.1..=3600.0;
     let seconds = text.parse::<f64>().map_err(|error| error.to_string())?;
     if range.contains(&seconds) { Ok(seconds) } else { Err(format!("not in {range:?}")) }
 }
 
-fn patience(text: &str) -> Result<f64, String> {
+pub(crate) fn patience(text: &str) -> Result<f64, String> {
     if text == "0" { Ok(0.0) } else { seconds(text) }
 }
 

@@ -71,7 +71,7 @@ enum Engines {
     /// Ours.
     Synchrotron(Box<Cluster>),
     /// Corosync's, which the agents started; their network and their files.
-    Corosync { _network: Namespaces, dir: TempDir },
+    Corosync { network: Namespaces, dir: TempDir },
     /// Ours on other hosts, which the agents there started.
     Hosts(Hosts),
 }
@@ -192,9 +192,20 @@ impl Stage {
             formation_s,
             pids: Vec::new(),
             pages: Vec::new(),
-            engines: Engines::Corosync { _network: network, dir },
+            engines: Engines::Corosync { network, dir },
             _hogs: Hogs::start(setup.hogs),
         })
+    }
+
+    /// Unplugs the cable of a node of Corosync's.
+    ///
+    /// # Errors
+    /// When `ip` fails, or the engines are others.
+    pub(crate) fn unplug(&self, node: usize) -> anyhow::Result<()> {
+        match &self.engines {
+            Engines::Corosync { network, .. } => network.unplug(node),
+            _ => anyhow::bail!("only the cables of Corosync's namespaces can be unplugged here"),
+        }
     }
 
     /// The last lines that the engines wrote, for error messages.
@@ -209,6 +220,12 @@ impl Stage {
     /// What the engines have used.
     pub(crate) fn engines(&self, mark: &Mark) -> Usage {
         Usage::of(&self.pids).plus(mark.started())
+    }
+
+    /// The engines' processes on this machine.
+    pub(crate) fn engine_pids(&self, mark: &Mark) -> Vec<u32> {
+        let started = mark.agents.iter().flat_map(|agent| &agent.started_pids);
+        self.pids.iter().chain(started).copied().collect()
     }
 
     /// Counters of all engines of ours.
@@ -274,6 +291,18 @@ fn form(crew: &mut Crew, nodes: usize, started: Instant) -> anyhow::Result<f64> 
     Ok(mark.at.duration_since(started).saturating_sub(ago).as_secs_f64())
 }
 
+/// The command of an engine of ours.
+fn program(setup: &Setup, tool: &Path) -> Vec<PathBuf> {
+    let mut program: Vec<PathBuf> = Vec::new();
+    if setup.datagram_loss > 0 {
+        let ppm = u32::from(setup.datagram_loss) * 10_000;
+        program.push("env".into());
+        program.push(format!("SYNCHROTRON_FAULTS=drop_ppm={ppm},only=data").into());
+    }
+    program.extend([tool.to_owned(), "engine".into()]);
+    program
+}
+
 fn spec(setup: &Setup, tool: &Path) -> anyhow::Result<Spec> {
     let place = if setup.loopback {
         let base_port = cluster::free_ports(2 * setup.nodes + 1)?;
@@ -284,7 +313,7 @@ fn spec(setup: &Setup, tool: &Path) -> anyhow::Result<Spec> {
     Ok(Spec {
         nodes: setup.nodes(),
         place,
-        program: vec![tool.to_owned(), "engine".into()],
+        program: program(setup, tool),
         encrypted: setup.encryption == Switch::On,
         extra: setup.engine_settings(),
     })

@@ -1,10 +1,10 @@
 //! What work costs a processor.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Processor time in nanoseconds. A burst is what one system call (or work request) moves: up to 64 KiB of equal
 /// datagrams.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Costs {
     /// The kernel sends a burst, whatever is in it.
     pub burst_send_ns: f64,

@@ -1,10 +1,10 @@
 //! What comes out.
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// From the intended time of sending to the sender's own delivery, microseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LatencyUs {
     /// Median.
     pub p50: f64,
@@ -26,7 +26,7 @@ impl LatencyUs {
 }
 
 /// What a cluster is expected to do.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Prediction {
     /// From the start of all nodes to the ring of all of them, milliseconds.
     pub formation_ms: f64,

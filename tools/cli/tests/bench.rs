@@ -77,6 +77,38 @@ fn every_load_gives_figures_and_everybody_saw_the_same() {
 }
 
 #[test]
+fn a_suite_goes_on_after_a_failure_and_ends_with_a_report() {
+    let _machine = common::machine();
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().to_str().unwrap();
+    // Without `ip` on the path there are no namespaces, so that the first row fails wherever this runs.
+    let mut command = Command::new(common::tool());
+    command.env("PATH", dir.path());
+    command.args(["bench", "suite", "--quick", "--seconds", "0.1", "--patience", "0"]);
+    command.args(["--rows", "12,11", "--out", out]);
+    let output = command.output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && errors.contains("row 12: FAILED"), "{errors}");
+    let results = std::fs::read(dir.path().join("results.json")).unwrap();
+    let results: Value = serde_json::from_slice(&results).unwrap();
+    assert!(results["rows"]["12"]["runs"][0]["error"].is_string(), "{results}");
+    let ring = &results["rows"]["11"]["runs"][0]["result"];
+    for versus in 0..3 {
+        for contestant in ["threads", "processes", "iceoryx2", "ratio"] {
+            positive(ring, &format!("/processes/{versus}/{contestant}/median"));
+        }
+    }
+    positive(ring, "/rings/0/median");
+    let page = dir.path().join("report.html");
+    let first = std::fs::read_to_string(&page).unwrap();
+    assert!(first.contains("What failed") && first.contains("iceoryx2, between two processes"));
+    std::fs::remove_file(&page).unwrap();
+    let again = Command::new(common::tool()).args(["bench", "report", out]).output().unwrap();
+    assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stderr));
+    assert_eq!(std::fs::read_to_string(&page).unwrap(), first);
+}
+
+#[test]
 fn where_corosync_cannot_be_measured_the_report_says_why() {
     let report = bench(&[
         "compare",

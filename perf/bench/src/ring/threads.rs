@@ -1,4 +1,4 @@
-//! `synchrotron bench ring`: the rings and bells alone, two pinned threads at their two ends.
+//! The rings and bells with two pinned threads of one process at their two ends.
 //!
 //! Costs are processor time of one thread that does both sides, so other load hardly counts; rates and hops are taken
 //! between two processors and do depend on what else runs there.
@@ -12,94 +12,54 @@ use ring::bell::{Ringer, Sleeper, fds};
 use ring::broadcast::{self, Lease};
 use ring::spsc::{self, Next};
 use rustix::thread::{CpuSet, sched_setaffinity};
-use serde::Serialize;
 
-use crate::host::{self, Host};
-
-/// Longest wait for an idle machine.
-const PATIENCE: Duration = Duration::from_secs(10);
+use crate::ring::RingFigure;
 
 /// Messages of a run.
 const MESSAGES: u32 = 500_000;
 /// Round trips of a run.
 const HOPS: usize = 2_000;
 
-/// Repetitions; the best one is what the rings can do, the median what the machine let them.
-const RUNS: usize = 9;
-
-/// What was measured of one thing.
-#[derive(Debug, Serialize)]
-struct RingFigure {
-    /// What.
-    what: String,
-    /// Of what `median` and `best` are numbers.
-    unit: &'static str,
-    /// The middle of all runs: what the machine let it do.
-    median: f64,
-    /// The best of all runs: what it can do.
-    best: f64,
-}
-
-/// What `bench ring --json` prints.
-#[derive(Debug, Serialize)]
-struct Report {
-    host: Host,
-    idle_before: f64,
-    rings: Vec<RingFigure>,
-}
-
-/// Measures and prints.
-///
-/// # Errors
-/// When the figures cannot be written.
-pub(crate) fn run(json: bool) -> anyhow::Result<()> {
-    let report =
-        Report { host: Host::here(), idle_before: host::wait_idle(PATIENCE), rings: figures() };
-    if json {
-        println!("{}", serde_json::to_string(&report)?);
-        return Ok(());
-    }
-    for figure in &report.rings {
-        let RingFigure { what, unit, median, best } = figure;
-        println!("{what:<66} {median:>8.1} {unit} (best {best:.1})");
-    }
-    Ok(())
-}
-
-fn figures() -> Vec<RingFigure> {
+/// Everything that threads of one process can show.
+/// Everything is repeated `count` times; the best is what the rings can do, the median what the machine let them.
+pub(super) fn figures(count: usize) -> Vec<RingFigure> {
     let mut all = vec![
-        cost("spsc, one 56-byte record pushed, published, read and released", spsc_cost),
-        cost("broadcast, one descriptor pushed, leased, read and released in 64s", ring_cost),
+        cost(count, "spsc, one 56-byte record pushed, published, read and released", spsc_cost),
+        cost(
+            count,
+            "broadcast, one descriptor pushed, leased, read and released in 64s",
+            ring_cost,
+        ),
     ];
     for batch in [1, 16, 64] {
         let what = format!("spsc, 64-byte records, publish per {batch}");
-        all.push(rate(&what, || spsc_rate(batch)));
+        all.push(rate(count, &what, || spsc_rate(batch)));
     }
-    all.push(rate("spsc, runs of 1400 bytes, one copy each", spsc_runs));
+    all.push(rate(count, "spsc, runs of 1400 bytes, one copy each", spsc_runs));
     for readers in [1, 8] {
         let what = format!("broadcast, batches of 64, deliveries to {readers} readers");
-        all.push(rate(&what, || broadcast_rate(readers)));
+        all.push(rate(count, &what, || broadcast_rate(readers)));
     }
-    all.push(hop("one-way hop, both spin", spinning_hop_ns));
-    all.push(hop("one-way hop, futex bell", || bell_hop_ns(false)));
-    all.push(hop("one-way hop, descriptor bell", || bell_hop_ns(true)));
-    all.push(hop("one-way hop, bare eventfd", eventfd_hop_ns));
+    all.push(hop(count, "one-way hop, both spin", spinning_hop_ns));
+    all.push(hop(count, "one-way hop, futex bell", || bell_hop_ns(false)));
+    all.push(hop(count, "one-way hop, descriptor bell", || bell_hop_ns(true)));
+    all.push(hop(count, "one-way hop, bare eventfd", eventfd_hop_ns));
     all
 }
 
 /// Processor time of one thread that does both sides, so that other load does not count.
-fn cost(what: &str, work: impl Fn(u32)) -> RingFigure {
+fn cost(count: usize, what: &str, work: impl Fn(u32)) -> RingFigure {
     let now = || {
         let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
         time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
     };
-    let runs = runs(|| {
+    let runs = runs(count, || {
         let start = now();
         work(MESSAGES);
         (now() - start) / f64::from(MESSAGES)
     });
-    let unit = "ns of one processor";
-    RingFigure { what: what.to_owned(), unit, median: runs[RUNS / 2], best: runs[0] }
+    let unit = "ns of one processor".to_owned();
+    RingFigure { what: what.to_owned(), unit, median: runs[count / 2], best: runs[0] }
 }
 
 fn spsc_cost(count: u32) {
@@ -135,28 +95,33 @@ fn ring_cost(count: u32) {
     }
 }
 
-fn runs(mut measure: impl FnMut() -> f64) -> Vec<f64> {
+fn runs(count: usize, mut measure: impl FnMut() -> f64) -> Vec<f64> {
     let pause = || thread::sleep(Duration::from_millis(100));
     // Pauses let others have the processors, if this runs with real-time priority on a machine in use.
-    let mut results: Vec<f64> = (0..RUNS).map(|_| (pause(), measure()).1).collect();
+    let mut results: Vec<f64> = (0..count).map(|_| (pause(), measure()).1).collect();
     results.sort_by(f64::total_cmp);
     results
 }
 
-fn rate(what: &str, measure: impl FnMut() -> f64) -> RingFigure {
-    let runs = runs(measure);
-    let (median, best) = (runs[RUNS / 2], runs[RUNS - 1]);
-    RingFigure { what: what.to_owned(), unit: "million a second", median, best }
+fn rate(count: usize, what: &str, measure: impl FnMut() -> f64) -> RingFigure {
+    let runs = runs(count, measure);
+    let (median, best) = (runs[count / 2], runs[count - 1]);
+    RingFigure { what: what.to_owned(), unit: "million a second".to_owned(), median, best }
 }
 
 /// A hop's median in each run.
-fn hop(what: &str, measure: impl FnMut() -> f64) -> RingFigure {
-    let runs = runs(measure);
-    RingFigure { what: what.to_owned(), unit: "ns", median: runs[RUNS / 2], best: runs[0] }
+fn hop(count: usize, what: &str, measure: impl FnMut() -> f64) -> RingFigure {
+    let runs = runs(count, measure);
+    RingFigure {
+        what: what.to_owned(),
+        unit: "ns".to_owned(),
+        median: runs[count / 2],
+        best: runs[0],
+    }
 }
 
 /// Pins the calling thread; without that many processors it goes on unpinned.
-fn pin(cpu: usize) {
+pub(super) fn pin(cpu: usize) {
     let mut set = CpuSet::new();
     set.set(cpu);
     let _ = sched_setaffinity(None, &set);
