@@ -8,9 +8,7 @@ use services::cfg::{Answer, Link, Node, Notice, Request, Shutdown};
 use services::{Answer as Any, Notice as AnyNotice, Request as AnyRequest};
 
 use crate::edge::{bytes_of, guard, malloc_text, put, value_at};
-use crate::error::{
-    CsError, INVALID_PARAM, NAME_TOO_LONG, NO_MEMORY, NOT_SUPPORTED, Outcome, STRANGE,
-};
+use crate::error::{CsError, INVALID_PARAM, NAME_TOO_LONG, NO_MEMORY, Outcome, STRANGE};
 use crate::handles::Table;
 use crate::service::Connection;
 
@@ -202,11 +200,8 @@ pub extern "C" fn corosync_cfg_node_status_get(
     status: *mut c_void,
 ) -> CsError {
     guard(|| {
-        if status.is_null() {
+        if status.is_null() || version != 1 {
             return Err(INVALID_PARAM);
-        }
-        if version != 1 {
-            return Err(NOT_SUPPORTED);
         }
         let Any::Cfg(Answer::Node(node)) = ask(handle, Request::NodeStatus { node })? else {
             return Err(STRANGE);

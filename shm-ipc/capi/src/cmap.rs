@@ -4,12 +4,12 @@ use std::collections::{HashMap, VecDeque};
 use std::ffi::{CString, c_char, c_void};
 use std::sync::{Arc, Mutex};
 
-use services::cmap::{Answer, Change, Events, KEY_BYTES, Key, Map, Request, Value};
+use services::cmap::{Answer, Change, Events, KEY_BYTES, Key, Map, Request, Value, is_key};
 use services::{Answer as Any, Notice, Request as AnyRequest};
 
 use crate::edge::{bytes_of, guard, lock, malloc_text, put, slice_at};
 use crate::error::{
-    CsError, INVALID_PARAM, NAME_TOO_LONG, NO_SECTIONS, NOT_EXIST, Outcome, STRANGE,
+    BAD_HANDLE, CsError, INVALID_PARAM, NAME_TOO_LONG, NO_SECTIONS, NOT_EXIST, Outcome, STRANGE,
 };
 use crate::handles::Table;
 use crate::service::Connection;
@@ -184,6 +184,18 @@ fn key_of(key: *const c_char) -> Outcome<String> {
     String::from_utf8(key.to_vec()).map_err(|_| INVALID_PARAM)
 }
 
+/// A key to read: what cannot be one is not there.
+fn key_to_read(key: *const c_char) -> Outcome<String> {
+    let key = key_of(key)?;
+    if is_key(key.as_bytes()) { Ok(key) } else { Err(NOT_EXIST) }
+}
+
+/// A key to write: Corosync calls whatever cannot be one too long.
+fn key_to_write(key: *const c_char) -> Outcome<String> {
+    let key = key_of(key)?;
+    if is_key(key.as_bytes()) { Ok(key) } else { Err(NAME_TOO_LONG) }
+}
+
 /// Writes.
 #[unsafe(no_mangle)]
 pub extern "C" fn cmap_set(
@@ -202,7 +214,7 @@ pub extern "C" fn cmap_set(
 }
 
 fn set(handle: u64, key: *const c_char, bytes: &[u8], kind: i32) -> Outcome {
-    let key = key_of(key)?;
+    let key = key_to_write(key)?;
     let cmap = HANDLES.get(handle)?;
     let kind = u8::try_from(kind).map_err(|_| INVALID_PARAM)?;
     let value = Value::from_native(kind, bytes).ok_or(INVALID_PARAM)?;
@@ -222,7 +234,7 @@ pub extern "C" fn cmap_get(
         if !value.is_null() && len.is_null() {
             return Err(INVALID_PARAM);
         }
-        let found = get(handle, key_of(key)?)?;
+        let found = get(handle, key_to_read(key)?)?;
         let bytes = found.to_native();
         if !value.is_null() {
             // SAFETY: not null (looked at above), and by contract a length that the program set.
@@ -265,7 +277,7 @@ macro_rules! numbers {
         /// Reads a number of this type; `INVALID_PARAM` if the key has another.
         #[unsafe(no_mangle)]
         pub extern "C" fn $get(handle: u64, key: *const c_char, value: *mut $type) -> CsError {
-            guard(|| match get(handle, key_of(key)?)? {
+            guard(|| match get(handle, key_to_read(key)?)? {
                 Value::$variant(found) => put(value, found),
                 _ => Err(INVALID_PARAM),
             })
@@ -307,7 +319,7 @@ pub extern "C" fn cmap_get_string(
         if value.is_null() {
             return Err(INVALID_PARAM);
         }
-        match get(handle, key_of(key)?)? {
+        match get(handle, key_to_read(key)?)? {
             Value::Text(text) => put(value, malloc_text(&text)?),
             _ => Err(INVALID_PARAM),
         }
@@ -470,7 +482,7 @@ pub extern "C" fn cmap_track_delete(handle: u64, track: u64) -> CsError {
     guard(|| {
         let cmap = HANDLES.get(handle)?;
         cmap.connection.with(|inner| {
-            inner.state.remove(&track).ok_or(NOT_EXIST)?;
+            inner.state.remove(&track).ok_or(BAD_HANDLE)?;
             inner.ask(&AnyRequest::Cmap(Request::Untrack { track })).map(drop)
         })
     })

@@ -17,6 +17,7 @@ pub(crate) const ACCESS: CsError = 11;
 pub(crate) const NOT_EXIST: CsError = 12;
 pub(crate) const NAME_TOO_LONG: CsError = 13;
 pub(crate) const EXIST: CsError = 14;
+pub(crate) const NAME_NOT_FOUND: CsError = 17;
 pub(crate) const NOT_SUPPORTED: CsError = 19;
 pub(crate) const TOO_BIG: CsError = 26;
 pub(crate) const NO_SECTIONS: CsError = 27;

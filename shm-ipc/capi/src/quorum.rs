@@ -7,7 +7,7 @@ use services::quorum::{Answer, Notice, Request};
 use services::{Answer as Any, Notice as AnyNotice, Request as AnyRequest};
 
 use crate::edge::{guard, put, value_at};
-use crate::error::{CsError, INVALID_PARAM, Outcome, STRANGE};
+use crate::error::{CsError, INVALID_PARAM, NOT_EXIST, Outcome, STRANGE};
 use crate::handles::Table;
 use crate::service::{Connection, track};
 
@@ -182,7 +182,14 @@ pub extern "C" fn quorum_trackstart(handle: u64, flags: u32) -> CsError {
 /// Tracks no more.
 #[unsafe(no_mangle)]
 pub extern "C" fn quorum_trackstop(handle: u64) -> CsError {
-    guard(|| HANDLES.get(handle)?.connection.order(&AnyRequest::Quorum(Request::Untrack)))
+    guard(|| {
+        let quorum = HANDLES.get(handle)?;
+        match quorum.connection.order(&AnyRequest::Quorum(Request::Untrack)) {
+            // Whoever did not track is told that all is well, as by Corosync.
+            Err(NOT_EXIST) => Ok(()),
+            outcome => outcome,
+        }
+    })
 }
 
 /// Calls back for what changed.

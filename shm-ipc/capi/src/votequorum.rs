@@ -10,7 +10,7 @@ use services::votequorum::{
 use services::{Answer as Any, Notice as AnyNotice, Request as AnyRequest, Ring};
 
 use crate::edge::{bytes_of, guard, put, slice_at, value_at};
-use crate::error::{CsError, INVALID_PARAM, Outcome, STRANGE};
+use crate::error::{CsError, INVALID_PARAM, NAME_NOT_FOUND, NOT_EXIST, Outcome, STRANGE};
 use crate::handles::Table;
 use crate::service::{Connection, track};
 
@@ -223,7 +223,10 @@ pub extern "C" fn votequorum_setexpected(handle: u64, votes: u32) -> CsError {
 /// Gives a node so many votes.
 #[unsafe(no_mangle)]
 pub extern "C" fn votequorum_setvotes(handle: u64, node: u32, votes: u32) -> CsError {
-    guard(|| order(handle, Request::SetVotes { node, votes }))
+    guard(|| match order(handle, Request::SetVotes { node, votes }) {
+        Err(NOT_EXIST) => Err(NAME_NOT_FOUND),
+        outcome => outcome,
+    })
 }
 
 /// Tracks.
@@ -231,9 +234,9 @@ pub extern "C" fn votequorum_setvotes(handle: u64, node: u32, votes: u32) -> CsE
 pub extern "C" fn votequorum_trackstart(handle: u64, context: u64, flags: u32) -> CsError {
     guard(|| {
         let votequorum = HANDLES.get(handle)?;
-        votequorum.connection.order(&request(Request::Track(track(flags))))?;
+        // Also that of a second call, which changes nothing else.
         votequorum.tracked.store(context, Ordering::Relaxed);
-        Ok(())
+        votequorum.connection.order(&request(Request::Track(track(flags))))
     })
 }
 

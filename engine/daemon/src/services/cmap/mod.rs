@@ -262,6 +262,8 @@ impl Cmap {
             Request::Set { map: Map::Stats, key, .. } if key.starts_with("stats.clear.") => {
                 self.clear(key)
             }
+            // Programs write here to clear statistics, and for nothing else.
+            Request::Set { map: Map::Stats, .. } => Err(Failure::Access),
             Request::Set { map, key, value } => {
                 done(self.map(*map).set(Writer::Program, key, kept(value)))
             }
