@@ -1,7 +1,10 @@
 //! `cargo xtask link-capi`: Corosync's libraries in `target/capi`, with headers and pkg-config files, checked.
 
+mod engines;
+mod old_abi;
 mod table;
 mod trial;
+mod views;
 
 use std::fs;
 use std::path::{Path, PathBuf};
