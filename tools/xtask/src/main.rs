@@ -1,4 +1,4 @@
-//! What CI runs, runnable at home: `cargo xtask tidy | ci | test | sim | link-capi | package | rdma-lab`.
+//! What CI runs, runnable at home: `cargo xtask tidy | ci | test | sim | link-capi | cpg-load | package | rdma-lab`.
 #![forbid(unsafe_code)]
 
 mod capi;
@@ -51,6 +51,8 @@ enum Task {
         #[arg(long)]
         r#try: bool,
     },
+    /// Run one program for process groups over Debian's Corosync and over ours: latency and throughput, side by side.
+    CpgLoad(capi::load::Args),
     /// Make Debian packages in `target/debian`, and try them in a clean Debian with `--try`.
     Package(package::Args),
     /// Run something beside soft-RoCE devices in an emulated machine; needs no hardware.
@@ -67,6 +69,7 @@ fn main() -> ExitCode {
         Task::Sim { args } => return sim(&args),
         Task::LinkCapi { r#try: true } => test::c_libraries(&mut steps),
         Task::LinkCapi { r#try: false } => steps.check("link-capi", || capi::link().map(drop)),
+        Task::CpgLoad(args) => steps.check("cpg-load", || capi::load::run(&args)),
         Task::Package(args) => steps.check("package", || package::run(&args)),
         Task::RdmaLab(args) => steps.check("rdma-lab", || lab::run(&args)),
     }

@@ -1,6 +1,7 @@
 //! `cargo xtask link-capi`: Corosync's libraries in `target/capi`, with headers and pkg-config files, checked.
 
 mod engines;
+pub(crate) mod load;
 mod old_abi;
 mod table;
 mod trial;

@@ -1,0 +1,67 @@
+//! `cargo xtask cpg-load`: one program for closed process groups, built once with Debian's headers and library, run
+//! over Debian's Corosync and over ours: the same binary, the same `corosync.conf`.
+
+use std::fs;
+use std::process::Command;
+
+use anyhow::ensure;
+use clap::Args as ClapArgs;
+
+use super::link;
+use crate::host;
+use crate::run::run as run_command;
+use crate::steps::cargo;
+
+/// What is wanted.
+#[derive(ClapArgs)]
+pub(crate) struct Args {
+    /// Nodes, each in a network namespace of its own.
+    #[arg(long, default_value_t = 3)]
+    nodes: u8,
+    /// How long each part of a run takes.
+    #[arg(long, default_value_t = 5.0)]
+    seconds: f64,
+    /// Bytes of a message, 24 at least; several sizes with commas.
+    #[arg(long, value_delimiter = ',', default_value = "64,1000,16000")]
+    bytes: Vec<u32>,
+}
+
+/// Programs this needs, and the Debian packages that have them.
+const PROGRAMS: [(&str, &str); 4] =
+    [("corosync", "corosync"), ("ip", "iproute2"), ("unshare", "util-linux"), ("cc", "gcc")];
+
+/// What Debian's package for building programs brings.
+const HEADER: &str = "/usr/include/corosync/cpg.h";
+
+/// Builds what is needed and runs both.
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    ensure!(host::is_root(), "network namespaces need root");
+    for (program, package) in PROGRAMS {
+        host::ensure_program(program, package).map_err(anyhow::Error::msg)?;
+    }
+    if !fs::exists(HEADER)? {
+        host::install("libcpg-dev").map_err(anyhow::Error::msg)?;
+    }
+    let places = link()?;
+    run_command(&mut cargo(["build", "--quiet", "--release", "-p", "synchrotron-daemon"]))?;
+    let dir = places.out.join("load");
+    fs::create_dir_all(&dir)?;
+    let program = dir.join("load");
+    let source = places.root.join("shm-ipc/capi/tests/load.c");
+    let mut cc = Command::new("cc");
+    cc.args(["-O2", "-Wall", "-o"]).arg(&program).arg(source).arg("-lcpg");
+    run_command(&mut cc)?;
+    let script = dir.join("load.sh");
+    fs::write(&script, include_str!("load.sh"))?;
+    for engine in ["corosync".into(), places.target.join("release/synchrotrond")] {
+        // Whatever was started ends with the process namespace.
+        let mut unshare = Command::new("unshare");
+        unshare.args(["--net", "--mount", "--propagation", "private"]);
+        unshare.args(["--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-eu"]);
+        unshare.arg(&script).arg(&dir).arg(&program).arg(&places.out);
+        unshare.args([args.nodes.to_string(), args.seconds.to_string()]).arg(engine);
+        run_command(unshare.args(args.bytes.iter().map(u32::to_string)))?;
+    }
+    fs::remove_dir_all(&dir)?;
+    Ok(())
+}
