@@ -126,7 +126,8 @@ below-pacemaker)
 	ours=$(echo "$ours" | sed 's/synchrotron-corosync-notifyd//')
 	theirs=$(echo "$theirs" | sed 's/corosync-notifyd//')
 	look
-	LD_BIND_NOW=1 corosync-notifyd -h > /dev/null 2>&1 || fail "corosync-notifyd -h"
+	# Its help ends with 1.
+	LD_BIND_NOW=1 corosync-notifyd -h 2>&1 | grep -q DBUS || fail "corosync-notifyd -h"
 	;;
 over-corosync)
 	get corosync pacemaker libcpg-dev > /dev/null
