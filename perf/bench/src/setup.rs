@@ -90,6 +90,10 @@ pub(crate) struct Setup {
     /// Seconds to wait for the machine to become idle before measuring; whether it was is reported.
     #[arg(long, default_value_t = 10.0, value_parser = patience)]
     pub(crate) patience: f64,
+    /// Seconds the ring may take to form: Corosync's takes 37 with 32 nodes.
+    #[arg(long, default_value_t = 180.0, value_parser = seconds)]
+    #[serde(default)]
+    pub(crate) formation_max: f64,
     /// Everything on 127.0.0.1 (needs no root) instead of in network namespaces.
     #[arg(long)]
     pub(crate) loopback: bool,

@@ -18,9 +18,6 @@ use crate::seat::Place;
 use crate::setup::{Agents, Setup, Switch};
 use crate::usage::Usage;
 
-/// Longest wait for a ring to form: Corosync's takes 37 s with 32 nodes.
-const FORMATION: Duration = Duration::from_secs(180);
-
 /// Engines whose logs are shown in error messages: there are two at least, and more say the same.
 const LOGS_SHOWN: usize = 2;
 
@@ -97,7 +94,8 @@ impl Stage {
         cluster.start_all()?;
         let started = Instant::now();
         crew.open(places, nodes, setup.sizes().max())?;
-        let formation_s = form(&mut crew, nodes, started).with_context(|| logs(&mut cluster))?;
+        let formation_s =
+            form(setup, &mut crew, nodes, started).with_context(|| logs(&mut cluster))?;
         if setup.loss > 0 {
             cluster.network()?.lose(setup.loss)?;
         }
@@ -137,7 +135,7 @@ impl Stage {
         let started = Instant::now();
         let places = (0..hosts.len()).map(|node| vec![Place::Synchrotron(hosts.socket(node))]);
         crew.open(places.collect(), hosts.len(), setup.sizes().max())?;
-        let formation_s = form(&mut crew, hosts.len(), started)?;
+        let formation_s = form(setup, &mut crew, hosts.len(), started)?;
         let encryption = setup.encryption;
         let version = env!("CARGO_PKG_VERSION");
         let name =
@@ -181,7 +179,8 @@ impl Stage {
         let started = Instant::now();
         let places = (0..nodes).map(|_| vec![Place::Cpg(None)]).collect();
         crew.open(places, nodes, setup.sizes().max())?;
-        let formation_s = form(&mut crew, nodes, started).with_context(|| corosync_logs(&dir))?;
+        let formation_s =
+            form(setup, &mut crew, nodes, started).with_context(|| corosync_logs(&dir))?;
         if setup.loss > 0 {
             network.lose(setup.loss)?;
         }
@@ -280,9 +279,10 @@ fn agent_command(tool: &Path) -> Command {
 }
 
 /// Waits until everybody sees everybody; how long that took since `started`.
-fn form(crew: &mut Crew, nodes: usize, started: Instant) -> anyhow::Result<f64> {
+fn form(setup: &Setup, crew: &mut Crew, nodes: usize, started: Instant) -> anyhow::Result<f64> {
+    let longest = Duration::from_secs_f64(setup.formation_max);
     let is_whole = |mark: &Mark| mark.seats().all(|seat| seat.members == nodes);
-    let mark = crew.wait("everybody sees everybody", FORMATION, is_whole)?;
+    let mark = crew.wait("everybody sees everybody", longest, is_whole)?;
     // By the agents' own clocks, so that our looking now and then is not in the figure.
     let ago_ns = mark.agents.iter().flat_map(|agent| {
         agent.seats.iter().map(|seat| agent.at_ns.saturating_sub(seat.whole_ns.unwrap_or(0)))

@@ -131,7 +131,7 @@ pub(super) const ROWS: [Row; 21] = [
         reach: "32 nodes 1 s; 64 and 128 nodes 3 s, 150 k and 70 k messages/s",
         commands: &[
             item("local --nodes 64 --loads flood", 1),
-            item("local --nodes 128 --loads flood", 1),
+            item("local --nodes 128 --loads flood --formation-max 60", 1),
         ],
     },
     Row {
