@@ -290,8 +290,8 @@ fn keys_without_effect_are_named_with_what_happens_instead() {
             "8: totem.tokn: unknown key: programs can read it, the engine ignores it; did you mean totem.token?",
             "9: totem.netmtu: has no effect here: with this transport, totem.knet_mtu sets the MTU",
             "10: totem.threads: has no effect here: the engine has one thread for messages and one for control",
-            "12: totem.interface.0.knet_pong_count: has no effect here: the engine judges links by the traffic \
-             on them and derives its probes from the token timeout",
+            "12: totem.interface.0.knet_pong_count: has no effect here: the engine compares what links bring and \
+             needs no timers of its own for that",
         ]
     );
     assert!(matches!(loaded.config.totem.token_timeout, TokenTimeout::Auto { .. }));

@@ -111,8 +111,24 @@ impl Namespaces {
         let (name, switch, port) = (self.name(host), self.switch(), port(host, link));
         let (bridge, interface) = (format!("br{link}"), format!("eth{link}"));
         ip(&[
-            "-n", &switch, "link", "add", &port, "mtu", mtu, "type", "veth", "peer", "name",
-            &interface, "netns", &name, "mtu", mtu, "address", &mac(host, link),
+            "-n",
+            &switch,
+            "link",
+            "add",
+            &port,
+            "mtu",
+            mtu,
+            "type",
+            "veth",
+            "peer",
+            "name",
+            &interface,
+            "netns",
+            &name,
+            "mtu",
+            mtu,
+            "address",
+            &mac(host, link),
         ])?;
         ip(&["-n", &switch, "link", "set", &port, "master", &bridge, "up"])?;
         let address = self.link_address(host, link);
