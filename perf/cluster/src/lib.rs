@@ -8,6 +8,7 @@ mod clock;
 mod engine;
 mod fabric;
 pub mod failover;
+pub mod ledger;
 pub mod links;
 mod namespaces;
 mod observer;
@@ -17,6 +18,7 @@ mod ports;
 mod rig;
 mod spec;
 pub mod torture;
+pub mod weather;
 mod worker;
 
 pub use clock::now_ns;

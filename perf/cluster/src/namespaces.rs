@@ -25,6 +25,9 @@ pub struct Namespaces {
     links: usize,
 }
 
+/// Packets that wait at a port while they are delayed: more than a window of the ring has.
+const NETEM_PACKETS: &str = "10000";
+
 impl Namespaces {
     /// Most hosts one switch serves: addresses are 10.77.0.1 and up in a /24.
     pub const HOSTS_MAX: usize = 250;
@@ -255,6 +258,37 @@ impl Namespaces {
             "add rule inet fault input meta l4proto udp numgen random mod 100 < {percent} drop"
         );
         (0..self.hosts).try_for_each(|host| self.nft(host, &rule))
+    }
+
+    /// From now on hosts send every datagram as a packet of its own, as wires carry them: without this, what
+    /// happens to one packet here happens to a whole burst.
+    ///
+    /// # Errors
+    /// When `ip` fails.
+    pub fn send_singly(&self) -> anyhow::Result<()> {
+        (0..self.hosts).try_for_each(|host| {
+            ip(&["-n", &self.name(host), "link", "set", "eth0", "gso_max_segs", "1"])
+        })
+    }
+
+    /// Weather on the way to every host, in the words of `tc qdisc add ... netem`; an empty one ends it.
+    ///
+    /// # Errors
+    /// When `tc` fails, or the kernel has no `sch_netem`.
+    pub fn netem(&self, weather: &str) -> anyhow::Result<()> {
+        for host in 0..self.hosts {
+            let (switch, port) = (self.switch(), format!("p{host}"));
+            let mut command = Command::new("ip");
+            command.args(["netns", "exec", &switch, "tc", "qdisc"]);
+            if weather.is_empty() {
+                // Without weather there is nothing to end, which is well.
+                let _ = run(command.args(["del", "dev", &port, "root"]));
+                continue;
+            }
+            command.args(["replace", "dev", &port, "root", "netem", "limit", NETEM_PACKETS]);
+            run(command.args(weather.split_whitespace()))?;
+        }
+        Ok(())
     }
 
     /// Undoes every cut and every loss.

@@ -5,6 +5,8 @@
 //! modules, rdma-core, iproute2, busybox, and programs of ours), boots it and runs the command in it.
 //! Console output comes back over the first serial port, files left in `/results` over the second.
 
+mod counts;
+mod figures;
 mod initramfs;
 mod machine;
 mod parts;
@@ -36,6 +38,17 @@ pub(crate) struct Args {
     /// A program of this machine to take along (with the libraries it names), as `/lab/NAME`.
     #[arg(long = "with")]
     with: Vec<PathBuf>,
+    /// Instead of the usual run: our transport beside perftest, and what messages cost by the engines' counters (a minute
+    /// on two idle cores).
+    #[arg(long, conflicts_with = "command")]
+    figures: bool,
+    /// Instead of the usual run: the ring over UDP through netem's loss, delay, duplication and reordering (two
+    /// minutes).
+    #[arg(long, conflicts_with_all = ["command", "figures"])]
+    weather: bool,
+    /// With `--weather`: Debian's corosync too, through the same loss (two minutes more, and 3072 MiB).
+    #[arg(long, requires = "weather")]
+    beside_corosync: bool,
     /// Memory of the emulated machine in MiB.
     #[arg(long, default_value_t = 2048)]
     memory_mib: u32,
@@ -71,7 +84,14 @@ pub(crate) struct Run<'a> {
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if args.command.is_empty() {
         build_needs().map_err(|reason| anyhow::anyhow!("rdma-lab: {reason}"))?;
-        let line = ring::full(args.nodes, Duration::from_secs(args.timeout_s), args.memory_mib)?;
+        let (nodes, timeout) = (args.nodes, Duration::from_secs(args.timeout_s));
+        let line = if args.figures {
+            figures::figures(nodes, timeout, args.memory_mib)?
+        } else if args.weather {
+            figures::weather(nodes, timeout, args.memory_mib, args.beside_corosync)?
+        } else {
+            ring::full(nodes, timeout, args.memory_mib)?
+        };
         println!("{line}");
         return Ok(());
     }

@@ -1,5 +1,5 @@
-//! What the lab runs by itself: the transport's conformance suite, then a ring of real engines over verbs that is
-//! hurt while it works.
+//! What the lab runs by itself: the transport's conformance suite, what messages cost, then a ring of real engines over
+//! verbs that is hurt while it works.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
-use super::{Run, boot};
+use super::{Run, boot, counts};
 use crate::steps::cargo;
 
 /// Nodes that the conformance suite takes.
@@ -52,18 +52,21 @@ fn run(
     ensure!(nodes >= 2, "a ring needs 2 nodes at least");
     let suite =
         ["test", "-p", "synchrotron-verbs", "--features", "lab", "--test", "rdma", "--no-run"];
-    let engine = ["build", "-p", "synchrotron-daemon", "--features", "verbs"];
     let torture = ["build", "-p", "synchrotron-cluster", "--bin", "synchrotron-torture"];
+    let ledger = ["build", "-p", "synchrotron-cluster", "--bin", "synchrotron-ledger"];
     let programs = [
         (executable(&suite, "rdma")?, "conformance".to_owned()),
-        (executable(&engine, "synchrotrond")?, "synchrotrond".to_owned()),
+        engine()?,
         (executable(&torture, "synchrotron-torture")?, "synchrotron-torture".to_owned()),
+        (executable(&ledger, "synchrotron-ledger")?, "synchrotron-ledger".to_owned()),
     ];
     let command = format!(
         "/lab/conformance --test-threads 1 && \
+         /lab/synchrotron-ledger --daemon --program /lab/synchrotrond --nodes {nodes} --seconds 1 \
+         >/results/ledger && \
          /lab/synchrotron-torture --rdma --daemon --program /lab/synchrotrond --nodes {nodes} \
          --deliveries {deliveries} >/results/ring 2>/results/ring.log || \
-         {{ tail -c 20000 /results/ring.log; cat /results/ring; exit 1; }}"
+         {{ tail -c 20000 /results/ring.log; cat /results/ledger /results/ring; exit 1; }}"
     );
     let outcome = boot(&Run {
         nodes: nodes.max(SUITE_NODES),
@@ -73,13 +76,20 @@ fn run(
         command: &command,
     })?;
     ensure!(outcome.code == 0, "rdma-lab: the command ended with {}", outcome.code);
+    counts::print(&outcome.results.join("ledger"))?;
     let ring = std::fs::read_to_string(outcome.results.join("ring"))?;
     let line = ring.lines().rev().find(|line| line.ends_with("order identical"));
     Ok(format!("rdma-lab: {}", line.context("rdma-lab: the ring said nothing")?))
 }
 
+/// The engine with verbs, and its name in the lab.
+pub(super) fn engine() -> anyhow::Result<(PathBuf, String)> {
+    let args = ["build", "-p", "synchrotron-daemon", "--features", "verbs"];
+    Ok((executable(&args, "synchrotrond")?, "synchrotrond".to_owned()))
+}
+
 /// Builds with cargo and returns the program that came of it.
-fn executable(args: &[&str], target: &str) -> anyhow::Result<PathBuf> {
+pub(super) fn executable(args: &[&str], target: &str) -> anyhow::Result<PathBuf> {
     let output = cargo(args)
         .args(["--message-format", "json-render-diagnostics"])
         .stdin(Stdio::null())
