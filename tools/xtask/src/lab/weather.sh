@@ -4,7 +4,7 @@ export LD_LIBRARY_PATH=/lab PATH=$PATH:/lab
 
 bring() {
     while sleep 0.2; do
-        for switch in $(/usr/bin/ip netns list | sed -n 's/^\(syn[^ ]*-sw\).*/\1/p'); do
+        for switch in $(/usr/bin/ip netns list 2>/dev/null | sed -n 's/^\(syn[^ ]*-sw\).*/\1/p'); do
             for host in 0 1 2 3 4 5 6 7; do
                 /usr/bin/ip -n "${switch%sw}$host" link set eth0 gso_max_segs 1 2>/dev/null || break
                 [ -z "$1" ] || /usr/bin/ip netns exec "$switch" /usr/bin/tc qdisc add dev p$host root netem \
@@ -28,7 +28,8 @@ ln -s /run /var/run
         --seconds 3 --patience 0 --transport knet >/results/corosync.$percent 2>/tmp/said ||
         { echo "beside Corosync at $percent %: ended with $?"; tail -c 1500 /tmp/said | tee /results/corosync.$percent.failed; }
     kill $watcher
-    cut -c1-300 /results/corosync.$percent
+    echo "loss $percent %:" $(grep -o '"engine":"[a-z]*\|"messages_per_second":[0-9.]*\|"order_identical":[a-z]*' \
+        /results/corosync.$percent)
     for space in $(/usr/bin/ip netns list | cut -d' ' -f1 | grep ^syn); do /usr/bin/ip netns del "$space"; done
     for program in corosync synchrotron; do killall -9 $program 2>/dev/null; done
 done
