@@ -38,8 +38,8 @@ pub(crate) struct Args {
     /// A program of this machine to take along (with the libraries it names), as `/lab/NAME`.
     #[arg(long = "with")]
     with: Vec<PathBuf>,
-    /// Instead of the usual run: our transport beside perftest, and what messages cost by the engines' counters (a minute
-    /// on two idle cores).
+    /// Instead of the usual run: our transport beside perftest, and what messages cost by the engines' counters
+    /// (a minute on two idle cores).
     #[arg(long, conflicts_with = "command")]
     figures: bool,
     /// Instead of the usual run: the ring over UDP through netem's loss, delay, duplication and reordering (two
