@@ -4,7 +4,9 @@
 
 mod case;
 mod conf;
+mod device;
 mod fence;
+mod friends;
 mod host;
 mod init;
 mod log;
@@ -16,6 +18,7 @@ mod view;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::ensure;
 use clap::{Parser, Subcommand};
 
 use crate::case::Fault;
@@ -53,6 +56,18 @@ enum Task {
     Check,
     /// What Debian's tools say about three nodes, as `tools.txt` keeps it.
     Tools {
+        /// Whose engine and libraries.
+        #[arg(long, value_enum, default_value_t = Kind::Synchrotron)]
+        kind: Kind,
+    },
+    /// Two nodes and a quorum device: corosync-qdevice and corosync-qnetd.
+    Device {
+        /// Whose engine and libraries.
+        #[arg(long, value_enum, default_value_t = Kind::Synchrotron)]
+        kind: Kind,
+    },
+    /// dlm_controld without its kernel module, sbd without disks.
+    Friends {
         /// Whose engine and libraries.
         #[arg(long, value_enum, default_value_t = Kind::Synchrotron)]
         kind: Kind,
@@ -108,6 +123,16 @@ fn run(args: &Args) -> anyhow::Result<()> {
             print!("{}", tools::said(&mut site)?);
             Ok(())
         }
+        Task::Device { kind } => {
+            println!("{}", serde_json::to_string(&device(&programs(args)?, *kind)?)?);
+            Ok(())
+        }
+        Task::Friends { kind } => {
+            let run = Run { kind: *kind, no_fencing: true, ..Run::default() };
+            let found = friends::run(&mut boot(&programs(args)?, &run)?)?;
+            println!("{}", serde_json::to_string(&found)?);
+            Ok(())
+        }
         Task::Compare(compare) => compare.run(&programs(args)?, args.json),
     }
 }
@@ -133,6 +158,13 @@ fn check(programs: &Programs, json: bool) -> anyhow::Result<()> {
     let watched = tools::watch(&mut site)?;
     let outcome = case::fail(&mut site, Fault::Engine)?;
     tools::compare_watched(&mut site, watched)?;
+    drop(site);
+    friends::run(&mut boot(programs, &Run { no_fencing: true, ..Run::default() })?)?;
+    let device = device(programs, Kind::Synchrotron)?;
+    ensure!(
+        device.dips == 0,
+        "the quorum was lost on the way to one node and a device: {device:?}"
+    );
     let found = report::Found {
         kind: run.kind,
         timers: run.timers,
@@ -155,6 +187,19 @@ fn one(programs: &Programs, run: &Run) -> anyhow::Result<report::Found> {
     }
     let (kind, timers) = (run.kind, run.timers);
     Ok(report::Found { kind, timers, fencing: !run.no_fencing, start, outcomes })
+}
+
+fn device(programs: &Programs, kind: Kind) -> anyhow::Result<device::Device> {
+    let spec = Spec {
+        kind,
+        timers: Timers::Default,
+        nodes: 2,
+        others: 1,
+        fencing: false,
+        device: true,
+        programs: programs.clone(),
+    };
+    device::run(&mut Site::boot(spec)?)
 }
 
 fn boot(programs: &Programs, run: &Run) -> anyhow::Result<Site> {

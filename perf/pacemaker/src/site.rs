@@ -275,6 +275,11 @@ impl Site {
             .is_some_and(Program::is_running)
     }
 
+    /// Whether a machine that was on has ended by itself.
+    pub(crate) fn has_died(&mut self, index: usize) -> bool {
+        self.seats[index].as_mut().is_some_and(|seat| !seat.host.is_up())
+    }
+
     /// Whether a machine is on.
     pub(crate) fn is_on(&self, index: usize) -> bool {
         self.seats[index].is_some()

@@ -9,7 +9,7 @@ use crate::run::run;
 use crate::steps::cargo;
 
 /// Programs and files this needs, and the Debian packages that have them.
-const NEEDS: [(&str, &str); 10] = [
+const NEEDS: [(&str, &str); 11] = [
     ("/usr/sbin/corosync-cfgtool", "corosync"),
     ("/usr/sbin/corosync-notifyd", "corosync-notifyd"),
     ("/usr/sbin/pacemakerd", "pacemaker"),
@@ -17,6 +17,7 @@ const NEEDS: [(&str, &str); 10] = [
     ("/usr/lib/ocf/resource.d/pacemaker/Dummy", "pacemaker-resource-agents"),
     ("/usr/sbin/corosync-qdevice", "corosync-qdevice"),
     ("/usr/bin/corosync-qnetd", "corosync-qnetd"),
+    ("/usr/sbin/dlm_controld", "dlm-controld"),
     ("/usr/sbin/sbd", "sbd"),
     ("/usr/bin/nsenter", "util-linux"),
     ("/bin/hostname", "hostname"),
