@@ -7,7 +7,7 @@ use wire::probe::RefuseReason;
 use wire::trace::Code;
 
 /// Causes of a gather.
-const CAUSES: [(Cause, &str); 9] = [
+const CAUSES: [(Cause, &str); 10] = [
     (Cause::Start, "start"),
     (Cause::TokenLoss, "token-loss"),
     (Cause::Join, "join"),
@@ -17,6 +17,7 @@ const CAUSES: [(Cause, &str); 9] = [
     (Cause::Unanswered, "unanswered"),
     (Cause::NotReceiving, "not-receiving"),
     (Cause::Formation, "formation"),
+    (Cause::Reload, "reload"),
 ];
 
 /// Why a node is kept out.

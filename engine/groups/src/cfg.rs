@@ -5,17 +5,19 @@
 //! where it delivers that, so all do so at the same place. One bad answer, a word of the node that asked, or a
 //! new ring ends the change for everybody. The commit is a safe message: who takes a change over knows
 //! that every member has the commit and will take it over too, even if the ring breaks at that moment.
-//! (A node that is cut off just before may stay behind. It is kept out as the one with the older
-//! configuration until it has read its file.)
+//! (A node that is cut off just before may stay behind, and is kept out as the one with the older configuration.
+//! When it meets the others again its owner is told ([`Event::Newer`]), and asks for the change in its own ring
+//! if its file says the same.)
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write as _;
 
-use wire::NodeId;
+use totem::Delivered;
 use wire::cfg::{Cfg, ChangeId, TEXT_BYTES_MAX, Target};
 use wire::control;
+use wire::{NodeId, RingId};
 
 use crate::Groups;
 
@@ -84,6 +86,18 @@ pub enum Abort {
     NewRing,
 }
 
+/// Where a commit stands in the total order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The ring that numbered its frame.
+    pub ring: RingId,
+    /// The frame's number there.
+    pub seq: u64,
+    /// Whether it was delivered in a transitional configuration: then members that are not in it
+    /// may not have it.
+    pub transitional: bool,
+}
+
 /// What happened to a change, in the total order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -109,6 +123,8 @@ pub enum Event {
     Committed {
         /// Which change.
         change: ChangeId,
+        /// Where.
+        at: Place,
     },
     /// Nobody takes the change over.
     Aborted {
@@ -116,6 +132,16 @@ pub enum Event {
         change: ChangeId,
         /// Why.
         why: Abort,
+    },
+    /// Another ring has a newer configuration. If this node's file says the same, its ring can follow: ask for
+    /// a change. Comes at most once a second, to the representative of a ring only, and in no order.
+    Newer {
+        /// A member of that ring.
+        node: NodeId,
+        /// Its version.
+        config_version: u64,
+        /// Its hash.
+        config_hash: u64,
     },
     /// Somebody asks this node to leave and end.
     Killed {
@@ -165,6 +191,8 @@ pub(crate) struct Changes {
     pending: Option<Pending>,
     waiting: VecDeque<Waiting>,
     pub(crate) events: VecDeque<Event>,
+    #[cfg(feature = "mutations")]
+    pub(crate) mutation: Option<totem::Mutation>,
 }
 
 impl Changes {
@@ -177,6 +205,8 @@ impl Changes {
         let next = self.waiting.front()?;
         let bytes = control::write_cfg(buf, &next.message())?;
         let safe = matches!(next, Waiting::Commit { .. });
+        #[cfg(feature = "mutations")]
+        let safe = safe && self.mutation != Some(totem::Mutation::CommitUnsafe);
         self.waiting.pop_front();
         Some((bytes, safe))
     }
@@ -236,7 +266,13 @@ impl Changes {
     }
 
     /// A message in its place of the order. False if it fits nothing that is under way.
-    fn deliver(&mut self, me: NodeId, members: &[NodeId], from: NodeId, message: &Cfg<'_>) -> bool {
+    fn deliver(
+        &mut self,
+        me: NodeId,
+        members: &[NodeId],
+        (from, at): (NodeId, Place),
+        message: &Cfg<'_>,
+    ) -> bool {
         match *message {
             Cfg::Prepare { number, target } => {
                 self.prepare(me, members, ChangeId { node: from, number }, target);
@@ -244,7 +280,7 @@ impl Changes {
             }
             Cfg::Answer { change, good, text } => {
                 let answer = Answer { good, text: String::from_utf8_lossy(text).into_owned() };
-                self.answered(me, from, change, answer)
+                self.answered(me, (from, at), change, answer)
             }
             Cfg::Commit { number } => {
                 let change = ChangeId { node: from, number };
@@ -254,7 +290,7 @@ impl Changes {
                 let fits = self.pending.as_ref().is_some_and(whole);
                 if fits {
                     self.pending = None;
-                    self.events.push_back(Event::Committed { change });
+                    self.events.push_back(Event::Committed { change, at });
                 }
                 fits
             }
@@ -288,13 +324,20 @@ impl Changes {
         }
     }
 
-    fn answered(&mut self, me: NodeId, from: NodeId, change: ChangeId, answer: Answer) -> bool {
+    #[cfg_attr(not(feature = "mutations"), allow(unused_variables, reason = "the place"))]
+    fn answered(
+        &mut self,
+        me: NodeId,
+        (from, at): (NodeId, Place),
+        change: ChangeId,
+        answer: Answer,
+    ) -> bool {
         let Some(pending) = self.pending.as_mut().filter(|p| p.change == change) else {
             // A bad answer before it ended the change.
             return true;
         };
-        let Ok(at) = pending.missing.binary_search(&from) else { return false };
-        pending.missing.remove(at);
+        let Ok(place) = pending.missing.binary_search(&from) else { return false };
+        pending.missing.remove(place);
         let all = pending.missing.is_empty();
         let (good, text) = (answer.good, answer.text.clone());
         self.events.push_back(Event::Answered { change, node: from, answer });
@@ -302,6 +345,15 @@ impl Changes {
             self.end(change, Abort::Refused { node: from, text });
         } else if all && change.node == me {
             self.waiting.push_back(Waiting::Commit { number: change.number });
+        }
+        #[cfg(feature = "mutations")]
+        if good
+            && all
+            && me.0.is_multiple_of(2)
+            && self.mutation == Some(totem::Mutation::CommitEarly)
+        {
+            self.pending = None;
+            self.events.push_back(Event::Committed { change, at });
         }
         true
     }
@@ -334,9 +386,16 @@ impl Groups {
         self.config.limits = limits;
     }
 
-    pub(crate) fn deliver_cfg(&mut self, from: NodeId, message: &Cfg<'_>) {
+    /// Another ring was met that has a newer configuration.
+    pub fn newer(&mut self, node: NodeId, config_version: u64, config_hash: u64) {
+        self.changes.events.push_back(Event::Newer { node, config_version, config_hash });
+    }
+
+    pub(crate) fn deliver_cfg(&mut self, delivered: &Delivered, message: &Cfg<'_>) {
         let members: Vec<NodeId> = self.boots.keys().copied().collect();
-        if !self.changes.deliver(self.config.me, &members, from, message) {
+        let &Delivered { ring, seq, origin, transitional, .. } = delivered;
+        let place = (origin, Place { ring, seq, transitional });
+        if !self.changes.deliver(self.config.me, &members, place, message) {
             self.counters.peer_void += 1;
         }
         // An answer may have been the last: then the commit waits.
@@ -361,6 +420,8 @@ mod tests {
     use super::*;
 
     const TARGET: Target = Target { config_version: 2, config_hash: 3, key: 4 };
+    const PLACE: Place =
+        Place { ring: RingId { seq: 1, rep: NodeId(1) }, seq: 5, transitional: false };
 
     fn good() -> Answer {
         Answer { good: true, text: String::new() }
@@ -389,7 +450,7 @@ mod tests {
                     panic!("not what was written")
                 };
                 for (node, me) in self.nodes.iter_mut().zip(&self.ids) {
-                    assert!(node.deliver(*me, &self.ids, self.ids[at], &message));
+                    assert!(node.deliver(*me, &self.ids, (self.ids[at], PLACE), &message));
                 }
             }
             safe_count
@@ -416,7 +477,7 @@ mod tests {
         assert_eq!(ring.order(), 1, "the commit is safe");
         for events in ring.events() {
             assert_eq!(events.len(), 4);
-            assert_eq!(events.last(), Some(&Event::Committed { change }));
+            assert_eq!(events.last(), Some(&Event::Committed { change, at: PLACE }));
         }
     }
 
@@ -485,7 +546,8 @@ mod tests {
     fn a_commit_behind_a_gap_has_no_effect() {
         let mut node = Changes::default();
         let members = [NodeId(1), NodeId(2)];
-        let mut deliver = |from, message| node.deliver(NodeId(2), &members, NodeId(from), &message);
+        let mut deliver =
+            |from, message| node.deliver(NodeId(2), &members, (NodeId(from), PLACE), &message);
         assert!(deliver(1, Cfg::Prepare { number: 1, target: TARGET }));
         let change = ChangeId { node: NodeId(1), number: 1 };
         assert!(deliver(1, Cfg::Answer { change, good: true, text: &[] }));

@@ -156,7 +156,7 @@ impl Groups {
                     self.depart(at, number, session, Cause::ProcessDown);
                 }
             }
-            Control::Cfg(message) if !in_barrier => self.deliver_cfg(origin, &message),
+            Control::Cfg(message) if !in_barrier => self.deliver_cfg(at, &message),
             _ => self.counters.peer_out_of_place += 1,
         }
     }

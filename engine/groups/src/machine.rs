@@ -345,6 +345,7 @@ impl Groups {
     #[cfg(feature = "mutations")]
     pub fn set_mutation(&mut self, mutation: Option<totem::Mutation>) {
         self.mutation = mutation;
+        self.changes.mutation = mutation;
     }
 
     /// What was counted so far.

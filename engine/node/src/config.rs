@@ -8,7 +8,7 @@ use link::Security;
 use link::paths::Links;
 use totem::{TokenTimeout, Tuning};
 use wire::data::payload_bytes_max;
-use wire::{BootId, CONTROL_BYTES_MAX, NODES_MAX, NodeId};
+use wire::{BootId, CONTROL_BYTES_MAX, NODES_MAX, NodeId, RingId};
 
 /// Everything [`crate::Node::new`] needs.
 #[derive(Clone, Debug)]
@@ -79,7 +79,9 @@ pub enum ConfigError {
 /// What a node may be given while it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reconfiguration {
-    /// The whole node list, this node and all members of its ring included, in any order.
+    /// The ring in whose order the change was committed.
+    pub ring: RingId,
+    /// The whole node list, this node and all members of that ring included, in any order.
     pub nodes: Vec<NodeId>,
     /// When a silent ring is declared lost.
     pub token_timeout: TokenTimeout,

@@ -324,6 +324,7 @@ impl Node {
         reconfiguration: Reconfiguration,
     ) -> Result<(), ConfigError> {
         let Reconfiguration {
+            ring,
             nodes,
             token_timeout,
             config_version,
@@ -333,8 +334,13 @@ impl Node {
             quorum,
         } = reconfiguration;
         let nodes = checked_nodes(nodes, self.me)?;
-        let change =
-            totem::Change { nodes: nodes.clone(), token_timeout, config_version, config_hash };
+        let change = totem::Change {
+            ring,
+            nodes: nodes.clone(),
+            token_timeout,
+            config_version,
+            config_hash,
+        };
         self.totem.change(now_ns, change).map_err(ConfigError::NotInNodeList)?;
         if nodes != self.nodes {
             self.link.set_peers(&nodes);
@@ -462,6 +468,9 @@ impl Node {
                 }
                 totem::Output::Trace(trace) => self.out.push_back(Output::Trace(trace)),
                 totem::Output::Gone { node } => self.groups.gone(node),
+                totem::Output::Newer { node, config_version, config_hash } => {
+                    self.groups.newer(node, config_version, config_hash);
+                }
                 totem::Output::Left => {
                     self.flush();
                     self.out.push_back(Output::Left);

@@ -35,7 +35,8 @@ impl World {
             Some(4) => self.crash(),
             Some(5) => self.leave(),
             Some(6) => self.storm(),
-            _ => self.starve(),
+            Some(7) => self.starve(),
+            _ => self.reload(),
         }
         if self.fault_rng.chance(100_000) {
             self.forge_hint();
@@ -44,8 +45,26 @@ impl World {
         self.schedule(next, Event::Fault);
     }
 
+    /// Something that meets a reload under way.
+    pub(crate) fn shake_now(&mut self) {
+        if self.healed {
+            return;
+        }
+        match self.fault_rng.below(10) {
+            0..=4 => self.partition(),
+            5..=6 => self.one_way(),
+            7..=8 => self.crash(),
+            _ => self.pause(),
+        }
+    }
+
     pub(crate) fn say(&self, text: impl FnOnce() -> String) {
         self.tracer.line(self.now_ns, || format!("! {}", text()));
+    }
+
+    /// Whether the node list that counts names a host's node.
+    fn is_wanted(&self, host: usize) -> bool {
+        self.files.goal().names(self.hosts[host].id)
     }
 
     fn mend(&mut self) {
@@ -205,6 +224,7 @@ impl World {
         self.history.healed_ns = self.now_ns;
         self.mend();
         self.mend_links();
+        self.begin_to_tend();
         self.network.faults = NetworkFaults::default();
         self.scenario.network = NetworkFaults::default();
         let absent = self.fault_rng.chance(250_000);
@@ -222,7 +242,7 @@ impl World {
                     self.want_turn(host, self.now_ns);
                     self.begin_fresh(host);
                 }
-                None if stays_away != Some(host) => self.start(host),
+                None if stays_away != Some(host) && self.is_wanted(host) => self.start(host),
                 None => {}
             }
         }

@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::history::{GroupId, LifeId, MessageId};
 use crate::quorum::Claim;
 use crate::recorder::Recorder;
+use crate::reload::{FileId, Standing};
 use crate::socket::Sockets;
 use crate::tamper::Tamperer;
 
@@ -31,8 +32,8 @@ pub(crate) struct Host {
     pub(crate) running: Option<Running>,
     /// Stopped until then.
     pub(crate) paused_until: u64,
-    /// The number of the cluster's key it was given.
-    pub(crate) key_epoch: u8,
+    /// Its configuration file.
+    pub(crate) file: FileId,
     /// What becomes of it in the middle of its next multicast of data.
     pub(crate) doom: Option<Doom>,
     /// It has sent its last datagram and is killed as soon as the call returns.
@@ -67,6 +68,8 @@ pub(crate) struct Running {
     pub(crate) node: Node,
     /// Its memory.
     pub(crate) pool: Pool,
+    /// Its configuration.
+    pub(crate) standing: Standing,
     /// Its clients.
     pub(crate) processes: Processes,
     /// Reads what it tells them.

@@ -20,6 +20,7 @@ mod link_faults;
 mod network;
 mod quorum;
 mod recorder;
+mod reload;
 mod rng;
 mod run;
 mod scenario;

@@ -34,6 +34,9 @@ struct Args {
     /// Number of nodes, 1 to 64, instead of the one the seed draws.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=64))]
     nodes: Option<u32>,
+    /// Reloads among most of the faults of every seed.
+    #[arg(long)]
+    reloads: bool,
     /// Worlds played at once.
     #[arg(long, default_value_t = 1)]
     threads: usize,
@@ -142,11 +145,14 @@ fn progress(args: &Args) -> ProgressBar {
 
 fn play(seed: u64, args: &Args) -> Verdict {
     let tracer = Tracer::new(args.trace);
-    let scenario = match args.sparing_links {
+    let drawn = || match args.sparing_links {
         true => Scenario::sparing_links(seed),
         false => Scenario::new(seed, args.nodes),
     };
-    let run = || synchrotron_sim::run(scenario.clone(), tracer, Spoil::default());
+    let run = || {
+        let scenario = if args.reloads { drawn().with_many_reloads() } else { drawn() };
+        synchrotron_sim::run(scenario, tracer, Spoil::default())
+    };
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(outcome) => Verdict::Done(Box::new(keep(&outcome))),
         Err(panic) => {
@@ -197,7 +203,8 @@ fn note(totals: &mut Totals, args: &Args, seed: u64, verdict: &Verdict, bar: &Pr
         _ => totals.stuck += 1,
     }
     let nodes = nodes.map_or(String::new(), |n| format!(" --nodes {n}"));
-    let replay = format!("cargo xtask sim --seed {seed}{nodes}");
+    let reloads = if args.reloads { " --reloads" } else { "" };
+    let replay = format!("cargo xtask sim --seed {seed}{nodes}{reloads}");
     bar.suspend(|| {
         if args.json {
             let list: Vec<String> = findings

@@ -48,10 +48,10 @@ impl Ballot {
         }
     }
 
-    /// For votequorum.
+    /// For votequorum, with the nodes of a list.
     pub(crate) fn options(&self, nodes: &[NodeId]) -> Options {
         Options {
-            nodes: nodes.iter().copied().zip(self.votes.iter().copied()).collect(),
+            nodes: nodes.iter().map(|node| (*node, self.votes[node.0 as usize - 1])).collect(),
             wait_for_all: Some(self.wait_for_all),
             last_man_standing: self.last_man_window_ms.is_some(),
             last_man_standing_window_ms: self.last_man_window_ms.unwrap_or(0),

@@ -104,6 +104,7 @@ impl Recorder {
             group,
             ring: view.ring,
             seq: view.seq,
+            offset: view.offset,
             members: view.members.clone(),
             joined: view.joined.clone(),
             left: view.left.clone(),

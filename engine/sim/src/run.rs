@@ -63,7 +63,7 @@ pub fn run(scenario: Scenario, tracer: Tracer, spoil: Spoil) -> Outcome {
     world.plan_new_key();
     world.run_until(chaos_ns);
     world.heal();
-    let rolls = world.scenario.encrypted && world.scenario.new_key_ns.is_some();
+    let rolls = world.scenario.encrypted;
     let bound = world.now_ns
         + LIVENESS_NS
         + DRAIN_NS * u64::from(nodes)
@@ -76,6 +76,7 @@ pub fn run(scenario: Scenario, tracer: Tracer, spoil: Spoil) -> Outcome {
     world.history.ended_ns = world.now_ns;
     let recovery_ns = world.now_ns - world.history.healed_ns;
     if missing.is_empty() {
+        world.at_rest = true;
         world.run_until(world.now_ns + REST_NS);
         world.history.expected_members = Some(world.expected_members());
     }
@@ -99,14 +100,10 @@ pub fn run(scenario: Scenario, tracer: Tracer, spoil: Spoil) -> Outcome {
 }
 
 impl World {
-    /// The cluster's key is replaced on one node after the other, some time apart.
+    /// The cluster's key is replaced at some time.
     fn plan_new_key(&mut self) {
-        let (Some(start), true) = (self.scenario.new_key_ns, self.scenario.encrypted) else {
-            return;
-        };
-        for host in 0..self.hosts.len() {
-            let at_ns = start + self.fault_rng.below(200 * MS);
-            self.schedule(at_ns, Event::NewKey { host });
+        if let (Some(at_ns), true) = (self.scenario.new_key_ns, self.scenario.encrypted) {
+            self.schedule(at_ns, Event::NewKey);
         }
     }
 
@@ -140,10 +137,17 @@ impl World {
                 missing.push(format!("node {node} is not synchronised: {:?}", r.synced));
             }
             // With some of the nodes there may be too few votes.
-            let all = live.len() == self.scenario.nodes as usize;
+            let all = live.len() == self.files.goal().nodes.len();
             let counted = self.scenario.ballot.is_some() && all;
             if counted && self.hosts[node.0 as usize - 1].told.is_none() {
                 missing.push(format!("node {node} is not quorate"));
+            }
+            if !self.files.get(r.standing.file).is_like(self.files.goal()) {
+                let (has, goal) = (self.files.get(r.standing.file), self.files.goal());
+                missing.push(format!("node {node} has {has:?} and not {goal:?}"));
+            }
+            if r.standing.is_under_way() {
+                missing.push(format!("node {node} is in the middle of a reload"));
             }
             if !r.joins.is_empty() || !r.leaves.is_empty() {
                 missing.push(format!("node {node} owes answers: {:?} {:?}", r.joins, r.leaves));

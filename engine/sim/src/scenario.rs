@@ -52,11 +52,13 @@ pub struct FaultWeights {
     pub storm: u64,
     /// Something holds most slots of a node for a while.
     pub starve: u64,
+    /// The configuration is changed and reloaded: timeouts, the node list, the cluster key.
+    pub reload: u64,
 }
 
 impl FaultWeights {
     /// The weights in the order of the fields.
-    pub fn list(&self) -> [u64; 8] {
+    pub fn list(&self) -> [u64; 9] {
         [
             self.partition,
             self.one_way,
@@ -66,6 +68,7 @@ impl FaultWeights {
             self.leave,
             self.storm,
             self.starve,
+            self.reload,
         ]
     }
 }
@@ -185,7 +188,9 @@ pub struct Scenario {
     pub links: Links,
     /// How they fail, if there are several.
     pub link_faults: Option<LinkFaults>,
-    /// When the cluster's key is replaced, node by node, if datagrams are encrypted.
+    /// A host that the node list does not name at first.
+    pub absent: Option<usize>,
+    /// When the cluster's key is replaced, if datagrams are encrypted.
     pub new_key_ns: Option<u64>,
 }
 
@@ -204,6 +209,14 @@ pub const DRAIN_NS: u64 = 500 * MS;
 pub const NEW_KEY_NS: u64 = 12_000 * MS;
 
 impl Scenario {
+    /// The same run with reloads among most of its faults.
+    #[must_use]
+    pub fn with_many_reloads(mut self) -> Self {
+        self.faults.reload = 40;
+        self.fault_ns = self.fault_ns.min(60 * MS);
+        self
+    }
+
     /// The run of a seed; `nodes` replaces the number of nodes drawn, and nothing else.
     pub fn new(seed: u64, nodes: Option<u32>) -> Self {
         let mut rng = Rng::new(seed);
@@ -244,6 +257,7 @@ impl Scenario {
             far: None,
             stale: None,
             ballot: None,
+            absent: None,
             new_key_ns: None,
             links: Links::ONE,
             link_faults: None,
@@ -276,6 +290,7 @@ impl Scenario {
         if extra.chance(100_000) {
             scenario.load = scenario.load.with_joins_amid_large_messages();
         }
+        draw_reloads(&mut Rng::new(seed ^ 0x004e_10ad), &mut scenario);
         scenario.with_more_drawn()
     }
 
@@ -311,6 +326,8 @@ impl Scenario {
             socket_bytes: 4 << 20,
             token_timeout_min_us: drawn.token_timeout_min_us.max(20_000),
             tuning: Tuning::default(),
+            absent: None,
+            new_key_ns: None,
             far: None,
             stale: None,
             links: draw_links(&mut several),
@@ -326,6 +343,19 @@ fn draw_links(rng: &mut Rng) -> Links {
     priorities.iter_mut().for_each(|priority| *priority = rng.below(3) as u8);
     let modes = [LinkMode::Passive, LinkMode::Passive, LinkMode::Active, LinkMode::RoundRobin];
     Links { count: *rng.pick(&[2, 2, 3]), mode: *rng.pick(&modes), priorities }
+}
+
+/// Half of the worlds have reloads, and some of those a host that is not in the node list yet.
+fn draw_reloads(rng: &mut Rng, scenario: &mut Scenario) {
+    if !rng.chance(500_000) {
+        return;
+    }
+    scenario.faults.reload = rng.between(1, 12);
+    if scenario.nodes > 2 && rng.chance(250_000) {
+        let host = rng.below(scenario.nodes.into()) as usize;
+        let stale = scenario.stale.is_some_and(|stale| stale.host == host);
+        scenario.absent = (!stale).then_some(host);
+    }
 }
 
 /// Windows from one frame to more than a pool holds, and intervals to match.
@@ -373,6 +403,7 @@ fn draw_weights(rng: &mut Rng) -> FaultWeights {
         leave: some(4),
         storm: some(4),
         starve: some(3),
+        reload: 0,
     }
 }
 

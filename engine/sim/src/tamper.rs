@@ -29,6 +29,10 @@ pub enum Tamper {
     ForgetDisk,
     /// After healing one node hears nobody.
     StayDeaf,
+    /// What a member refused is taken over by whoever had found it good.
+    TakeOverRefused,
+    /// A node does not follow rings with a newer configuration.
+    IgnoreNewer,
 }
 
 /// Every how many things "now and then" is.

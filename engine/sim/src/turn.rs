@@ -199,8 +199,7 @@ impl World {
                     self.send(host, life, (to, links, lane), &bytes, segment_bytes);
                 }
                 Output::Event(event) => self.event(host, life, &event),
-                // Nobody in this world changes the configuration.
-                Output::Change(_) => {}
+                Output::Change(event) => self.change(host, life, event),
                 Output::Persist { ring_seq } => self.persist(host, life, ring_seq),
                 Output::Trace(trace) => {
                     self.tracer.trace(self.now_ns, self.hosts[host].id, &trace);

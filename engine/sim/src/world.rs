@@ -7,7 +7,6 @@ use frame::Pool;
 use groups::Limits;
 use link::Security;
 use node::{Config, Lane, Node};
-use totem::TokenTimeout;
 use wire::{BootId, NodeId, RingId};
 
 use crate::clients::Processes;
@@ -18,6 +17,7 @@ use crate::host::{Host, Running};
 use crate::link_faults::LinkStep;
 use crate::network::{Arrival, Burst, Network};
 use crate::recorder::Recorder;
+use crate::reload::{File, FileId, Files, Kind, Question, Standing};
 use crate::rng::Rng;
 use crate::scenario::{MS, Scenario};
 use crate::socket::Sockets;
@@ -53,8 +53,20 @@ pub(crate) enum Event {
     Fault,
     /// A link fails, or one that failed comes back.
     LinkFault(LinkStep),
-    /// A node is given the cluster's next key.
-    NewKey { host: usize },
+    /// The cluster gets another key.
+    NewKey,
+    /// A configuration file arrives at a host.
+    File { host: usize, file: FileId },
+    /// A node is asked for a reload.
+    Ask { host: usize, life: LifeId },
+    /// Whoever asked for it loses patience.
+    GiveUp { host: usize, life: LifeId, number: u64 },
+    /// A node reads its configuration file.
+    Read { host: usize, life: LifeId, question: Box<Question> },
+    /// Something breaks in the middle of a reload.
+    Shake,
+    /// The operator looks after the healed cluster.
+    Tend,
     /// A storm ends.
     Calm,
     /// Slots that were held by something else are free again.
@@ -96,6 +108,7 @@ pub(crate) struct World {
     queue: BinaryHeap<Reverse<Item>>,
     order: u64,
     pub(crate) hosts: Vec<Host>,
+    pub(crate) files: Files,
     pub(crate) network: Network,
     pub(crate) history: History,
     /// Chance for what hosts and disks do.
@@ -109,6 +122,8 @@ pub(crate) struct World {
     pub(crate) tracer: Tracer,
     pub(crate) spoil: Spoil,
     pub(crate) healed: bool,
+    /// All is well: nobody asks for anything any more.
+    pub(crate) at_rest: bool,
     /// The ring on which the fresh messages were sent.
     pub(crate) fresh_ring: Option<RingId>,
     pub(crate) holdings: Holdings,
@@ -138,13 +153,16 @@ impl World {
         if !scenario.encrypted {
             history.receipts = Some(Receipts::new());
         }
-        let hosts = history.nodes.iter().map(|id| host(*id, &scenario, &mut rng)).collect();
+        let mut files = Files::new(&scenario);
+        let hosts =
+            history.nodes.iter().map(|id| host(*id, &scenario, &mut files, &mut rng)).collect();
         Self {
             scenario,
             now_ns: 0,
             queue: BinaryHeap::new(),
             order: 0,
             hosts,
+            files,
             network,
             history,
             rng,
@@ -154,6 +172,7 @@ impl World {
             tracer,
             spoil,
             healed: false,
+            at_rest: false,
             fresh_ring: None,
             holdings: Holdings::default(),
             arrivals: Vec::new(),
@@ -203,7 +222,15 @@ impl World {
             Event::Clients { host, life } => self.clients_step(host, life),
             Event::Fault => self.fault(),
             Event::LinkFault(step) => self.link_fault(step),
-            Event::NewKey { host } => self.new_key(host),
+            Event::NewKey if !self.healed => self.reload_kind(Kind::Key),
+            Event::NewKey => {}
+            Event::File { host, file } => self.file_arrives(host, file),
+            Event::Ask { .. } | Event::Tend if self.at_rest => {}
+            Event::Ask { host, life } => self.ask_for_reload(host, life),
+            Event::GiveUp { host, life, number } => self.give_up_reload(host, life, number),
+            Event::Read { host, life, question } => self.read_file(host, life, &question),
+            Event::Shake => self.shake_now(),
+            Event::Tend => self.tend(),
             Event::Calm => self.network.faults = self.scenario.network,
             Event::Feed { host, life } => {
                 if let Some(r) = self.running(host, life) {
@@ -225,10 +252,12 @@ impl World {
         self.hosts[host].running.as_ref().map(|r| r.life)
     }
 
-    /// Nodes that have to be on one ring at the end: those that run and have the same configuration.
+    /// Nodes that have to be on one ring at the end: those that run, are named in the list that counts, and can
+    /// have the same configuration.
     pub(crate) fn fellows(&self) -> Vec<usize> {
         let stale = self.scenario.stale.map(|s| s.host);
-        self.live().into_iter().filter(|h| Some(*h) != stale).collect()
+        let listed = |h: &usize| self.files.goal().names(self.hosts[*h].id);
+        self.live().into_iter().filter(|h| Some(*h) != stale).filter(listed).collect()
     }
 
     /// Hosts with a node.
@@ -272,14 +301,17 @@ impl World {
 
     /// Starts the node of a host.
     pub(crate) fn start(&mut self, index: usize) {
-        if self.hosts[index].running.is_some() {
+        let file = self.hosts[index].file;
+        let configured = self.files.get(file).clone();
+        // Who is not in its own list does not start.
+        if self.hosts[index].running.is_some() || !configured.names(self.hosts[index].id) {
             return;
         }
         let life = LifeId(self.history.lives.len() as u32);
         let pool = Pool::heap(self.scenario.pool);
         let (seed, boot) = (self.rng.next(), boot_id(&mut self.rng));
         let host = &self.hosts[index];
-        let config = self.config(host, seed, boot);
+        let config = self.config(host, &configured, seed, boot);
         let local_ns = host.clock.local(self.now_ns);
         let node =
             Node::new(config, pool.clone(), local_ns).expect("scenarios are valid configurations");
@@ -304,6 +336,7 @@ impl World {
             life,
             node,
             pool,
+            standing: Standing::new(file),
             processes: Processes::default(),
             recorder,
             tamperer: Tamperer::new(self.spoil.tamper),
@@ -323,6 +356,8 @@ impl World {
             fresh_view: Vec::new(),
             fresh_seen: Default::default(),
         });
+        let File { version, hash, .. } = configured;
+        self.record(life, What::Configured { version, hash });
         self.drain(index);
         self.want_turn(index, self.now_ns);
         if self.healed {
@@ -333,31 +368,17 @@ impl World {
         }
     }
 
-    /// The next key of the cluster; the old one stays valid while the others get theirs.
-    fn new_key(&mut self, index: usize) {
-        let host = &mut self.hosts[index];
-        host.key_epoch += 1;
-        let epoch = host.key_epoch;
-        let local_ns = host.clock.local(self.now_ns);
-        let Some(r) = &mut host.running else { return };
-        r.node.rotate_key(local_ns, &key(epoch), epoch).expect("encrypted, and a new number");
-        self.drain(index);
-        self.want_turn(index, self.now_ns);
-    }
-
-    fn config(&self, host: &Host, seed: u64, boot: BootId) -> Config<'static> {
+    fn config(&self, host: &Host, file: &File, seed: u64, boot: BootId) -> Config<'static> {
         let s = &self.scenario;
-        let stale = s.stale.filter(|stale| host.id.0 as usize == stale.host + 1);
         let security = if s.encrypted {
-            let (epoch, provider) = (host.key_epoch, link::Provider::AesGcm);
+            let (epoch, provider) = (file.key, link::Provider::AesGcm);
             Security::Aes256Gcm { key: key(epoch), epoch, provider }
         } else {
             Security::Off
         };
-        let (min_us, max_us) = (s.token_timeout_min_us, s.token_timeout_max_us);
         Config {
             me: host.id,
-            nodes: self.history.nodes.clone(),
+            nodes: file.nodes.clone(),
             cluster_name: "sim",
             security,
             boot,
@@ -366,13 +387,13 @@ impl World {
             burst_segments: crate::network::SEGMENTS_MAX,
             burst_bytes: s.burst_bytes,
             links: s.links,
-            token_timeout: TokenTimeout::Auto { min_us, max_us },
-            config_version: if stale.is_some_and(|s| s.older) { 1 } else { 2 },
-            config_hash: if stale.is_some_and(|s| !s.older) { 8 } else { 7 },
+            token_timeout: file.token_timeout(),
+            config_version: file.version,
+            config_hash: file.hash,
             ring_seq_stored: host.stored,
             tuning: s.tuning.clone(),
             limits: Limits::default(),
-            quorum: s.ballot.as_ref().map(|ballot| ballot.options(&self.history.nodes)),
+            quorum: s.ballot.as_ref().map(|ballot| ballot.options(&file.nodes)),
             expected_votes_tracked: 0,
         }
     }
@@ -430,7 +451,7 @@ impl World {
     }
 }
 
-fn key(epoch: u8) -> [u8; link::KEY_BYTES] {
+pub(crate) fn key(epoch: u8) -> [u8; link::KEY_BYTES] {
     [0x42 ^ epoch; link::KEY_BYTES]
 }
 
@@ -440,7 +461,7 @@ fn group_name(index: u64) -> Vec<u8> {
     (0..len).map(|i| (index as u8).wrapping_add(i as u8)).collect()
 }
 
-fn host(id: NodeId, scenario: &Scenario, rng: &mut Rng) -> Host {
+fn host(id: NodeId, scenario: &Scenario, files: &mut Files, rng: &mut Rng) -> Host {
     let drift = rng.between(0, 2 * scenario.drift_ppm) as i64 - scenario.drift_ppm as i64;
     Host {
         id,
@@ -449,7 +470,7 @@ fn host(id: NodeId, scenario: &Scenario, rng: &mut Rng) -> Host {
         sockets: Sockets::new(scenario.socket_bytes),
         running: None,
         paused_until: 0,
-        key_epoch: 0,
+        file: files.first_of(id, scenario),
         doom: None,
         dying: false,
         answers: true,

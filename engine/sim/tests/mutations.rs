@@ -182,3 +182,56 @@ fn one_quorum_catches_a_lease_that_does_not_end() {
 fn quorum_membership_catches_a_disk_that_forgets() {
     catches(Checker::QuorumMembership, tamper(Tamper::ForgetDisk));
 }
+
+/// Worlds of reloads, otherwise as their seeds draw them; what was found, and how often a node took a
+/// configuration over.
+fn reloading(seed: u64, spoil: Spoil) -> (BTreeSet<Checker>, u64) {
+    let scenario = Scenario::new(seed, Some(NODES)).with_many_reloads();
+    let outcome = run(scenario, Tracer::default(), spoil);
+    let taken = outcome.counters.get(&("reload", "taken_over")).copied().unwrap_or_default();
+    (outcome.findings.iter().map(|f| f.checker).collect(), taken)
+}
+
+/// The checker notices the fault in a world of reloads, and says nothing about that world without it.
+fn catches_reloading(checker: Checker, spoil: Spoil) {
+    let seed = SEEDS.into_iter().find(|seed| reloading(*seed, spoil).0.contains(&checker));
+    let seed = seed.unwrap_or_else(|| panic!("{} does not notice {spoil:?}", checker.name()));
+    let clean = reloading(seed, Spoil::default()).0;
+    assert!(clean.is_empty(), "seed {seed} is not clean without the fault: {clean:?}");
+}
+
+#[test]
+fn worlds_of_reloads_keep_every_promise() {
+    let mut taken = 0;
+    for seed in 1..40 {
+        let (findings, count) = reloading(seed, Spoil::default());
+        assert!(findings.is_empty(), "seed {seed}: {findings:?}");
+        taken += count;
+    }
+    assert!(taken > 400, "{taken} configurations taken over, counted at every node");
+}
+
+#[test]
+fn reload_catches_a_commit_that_is_not_safe() {
+    catches_reloading(Checker::Reload, mutation(Mutation::CommitUnsafe));
+}
+
+#[test]
+fn reload_catches_nodes_that_do_not_wait_for_the_commit() {
+    catches_reloading(Checker::Reload, mutation(Mutation::CommitEarly));
+}
+
+#[test]
+fn reload_catches_nodes_that_take_over_what_was_refused() {
+    catches_reloading(Checker::Reload, tamper(Tamper::TakeOverRefused));
+}
+
+#[test]
+fn one_configuration_catches_rings_of_several() {
+    catches_reloading(Checker::OneConfiguration, mutation(Mutation::MixConfigurations));
+}
+
+#[test]
+fn liveness_catches_a_node_that_does_not_follow_a_newer_configuration() {
+    catches_reloading(Checker::Liveness, tamper(Tamper::IgnoreNewer));
+}

@@ -129,6 +129,16 @@ pub enum Output {
         /// Which.
         node: NodeId,
     },
+    /// Another ring has a newer configuration than this one. Said at most once a second, by the
+    /// representative of an installed ring.
+    Newer {
+        /// A member of that ring.
+        node: NodeId,
+        /// Its version.
+        config_version: u64,
+        /// Its hash.
+        config_hash: u64,
+    },
     /// The leave asked for is done; the others know.
     Left,
 }

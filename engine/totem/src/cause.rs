@@ -24,6 +24,9 @@ pub enum Cause {
     NotReceiving = 7,
     /// The ring that was being formed did not come about.
     Formation = 8,
+    /// This node took over a configuration that others of the ring (or of the one that was being formed)
+    /// may not have.
+    Reload = 9,
 }
 
 /// A cause with its evidence.
@@ -55,6 +58,7 @@ impl Evidence {
             Cause::Unanswered => &mut counters.gathers_unanswered,
             Cause::NotReceiving => &mut counters.gathers_not_receiving,
             Cause::Formation => &mut counters.gathers_formation,
+            Cause::Reload => &mut counters.gathers_reload,
         };
         *counter += 1;
     }

@@ -3,10 +3,14 @@
 //! Frames name nodes by number, but sets of nodes are bits per position of the node list. Sets travel only
 //! while a ring is being formed, and only among nodes whose hashes of the list are equal; so
 //! an installed ring goes on under a new list, and only what this node keeps by position is moved.
+//!
+//! All members of the ring whose order says so take a configuration over at the same place. Whoever is no
+//! longer in that ring by then (the place was delivered in a transitional configuration, or while the next ring
+//! was being formed) gathers anew: members of the next ring may come from elsewhere and not have it.
 
 use alloc::vec::Vec;
 
-use wire::{NodeId, NodeSet};
+use wire::{NodeId, NodeSet, RingId};
 
 use crate::cause::{Cause, Evidence};
 use crate::detector::Detector;
@@ -21,7 +25,9 @@ use crate::{Owed, State, TokenTimeout};
 /// A new configuration. All members of a ring take it over at one place of the order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// The whole node list in ascending order, this node and all members of the ring included.
+    /// The ring in whose order that place is.
+    pub ring: RingId,
+    /// The whole node list in ascending order, this node and all members of that ring included.
     pub nodes: Vec<NodeId>,
     /// When a silent ring is declared lost.
     pub token_timeout: TokenTimeout,
@@ -74,25 +80,49 @@ impl Totem {
     /// Takes over a new configuration.
     ///
     /// # Errors
-    /// A node that the new list would have to have: this one or a member of its ring. Nothing has
+    /// A node that the new list would have to have: this one or a member of the ring. Nothing has
     /// changed then.
     pub fn change(&mut self, now_ns: u64, change: Change) -> Result<(), NodeId> {
-        let Change { nodes, token_timeout, config_version, config_hash } = change;
+        let Change { ring, nodes, token_timeout, config_version, config_hash } = change;
         let lacks = |node: &&NodeId| nodes.binary_search(*node).is_err();
-        let needed = core::iter::once(&self.ctx.me).chain(self.ring.members.ids.iter());
-        if let Some(node) = needed.into_iter().find(lacks) {
+        // Members of a later ring that are not in the list are left out of the next.
+        let of_ring = self.ring.members.ids.iter().filter(|_| self.ring.ring == ring);
+        if let Some(node) = core::iter::once(&self.ctx.me).chain(of_ring).find(lacks) {
             return Err(*node);
         }
+        let old = (self.config.config_version, self.config.config_hash);
+        let is_other = old != (config_version, config_hash);
         self.config.config_version = config_version;
         self.config.config_hash = config_hash;
         self.ctx.set_token_timeout(token_timeout);
         if nodes != self.ctx.nodes {
-            self.renumber(now_ns, nodes);
+            self.renumber(nodes);
+        }
+        let settled = match self.state {
+            State::Operational => self.ring.ring == ring || self.ring.members.is_alone(),
+            State::Left => true,
+            State::Gather | State::Commit | State::Recovery => false,
+        };
+        if settled {
+            self.look_for_others(now_ns);
+        } else if is_other {
+            // What was agreed so far was said under the old configuration, in the old positions.
+            let proc = self.ring.members.set;
+            self.enter_gather(now_ns, Evidence::of(Cause::Reload, 0), proc, NodeSet::EMPTY);
         }
         Ok(())
     }
 
-    fn renumber(&mut self, now_ns: u64, nodes: Vec<NodeId>) {
+    /// There may be more nodes outside the ring than before.
+    fn look_for_others(&mut self, now_ns: u64) {
+        let members = &self.ring.members;
+        let lacks_some = members.am_representative() && members.len() < self.ctx.nodes.len();
+        if self.state == State::Operational && lacks_some {
+            self.ctx.timers.set_earlier(Timer::Probe, now_ns);
+        }
+    }
+
+    fn renumber(&mut self, nodes: Vec<NodeId>) {
         let old = self.ctx.set_nodes(nodes);
         let new = self.ctx.nodes.clone();
         let moved = Moved { old: &old, new: &new };
@@ -103,25 +133,8 @@ impl Totem {
         self.detector.renumber(&moved);
         self.owed = moved.owed(&self.owed);
         self.obliged = moved.set(&self.obliged);
-        let (proc, fail) = (moved.set(&self.gather.proc), moved.set(&self.gather.fail));
         self.gather = Gather::new(new.len());
         self.config.nodes = new;
-        let formation = Evidence::of(Cause::Formation, 0);
-        match self.state {
-            State::Left => {}
-            State::Operational => {
-                let members = &self.ring.members;
-                if members.am_representative() && members.len() < self.ctx.nodes.len() {
-                    self.ctx.timers.set_earlier(Timer::Probe, now_ns);
-                }
-            }
-            // What was agreed so far was said in the old positions.
-            State::Gather => self.enter_gather(now_ns, formation, proc, fail),
-            State::Commit | State::Recovery => {
-                let proc = self.forming.members.set;
-                self.enter_gather(now_ns, formation, proc, NodeSet::EMPTY);
-            }
-        }
     }
 }
 

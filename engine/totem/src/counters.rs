@@ -87,6 +87,10 @@ counters! {
     gathers_not_receiving,
     /// Entries to Gather: forming a ring failed.
     gathers_formation,
+    /// Entries to Gather: this node took over a configuration that others may not have.
+    gathers_reload,
+    /// Frames of rings with a newer configuration.
+    newer_configurations,
     /// Old frames sent again in Recovery.
     recovered_sent,
     /// Old frames received in Recovery.

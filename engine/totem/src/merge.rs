@@ -13,7 +13,7 @@ use crate::gather::Gather;
 use crate::machine::Totem;
 use crate::membership::PROTOCOL;
 use crate::timers::Timer;
-use crate::{Dest, Lane, State};
+use crate::{Dest, Lane, Mutation, Output, State};
 
 /// A refusal is said to a peer at most this often.
 const REFUSE_INTERVAL_NS: u64 = 1_000_000_000;
@@ -39,12 +39,19 @@ pub(crate) struct Others {
     pub(crate) hear_me: NodeSet,
     pub(crate) answering: NodeSet,
     strangers_ns: Option<u64>,
+    newer_ns: Option<u64>,
 }
 
 impl Others {
     pub(crate) fn new(nodes: usize) -> Self {
         let nodes = alloc::vec![Other::default(); nodes];
-        Self { nodes, hear_me: NodeSet::EMPTY, answering: NodeSet::EMPTY, strangers_ns: None }
+        Self {
+            nodes,
+            hear_me: NodeSet::EMPTY,
+            answering: NodeSet::EMPTY,
+            strangers_ns: None,
+            newer_ns: None,
+        }
     }
 
     /// Whether one of these nodes was left out although it could be heard. Such a node comes back
@@ -174,6 +181,9 @@ impl Totem {
 
     /// Whether a peer's protocol and configuration go with ours; if not, it is told why.
     pub(crate) fn compatible(&mut self, now_ns: u64, pos: usize, theirs: &Compat) -> bool {
+        if self.ctx.mutated(Mutation::MixConfigurations) {
+            return true;
+        }
         let ours = self.compat();
         let reason = if theirs.protocol_min > PROTOCOL || theirs.protocol_max < PROTOCOL {
             Some((RefuseReason::Protocol, theirs.protocol_max.into(), PROTOCOL.into()))
@@ -181,7 +191,7 @@ impl Totem {
             Some((RefuseReason::OlderConfig, theirs.config_version, ours.config_version))
         } else if theirs.config_version > ours.config_version {
             // We are the older one: it refuses us and says so.
-            self.ctx.counters.joins_ignored += 1;
+            self.note_newer(now_ns, pos, theirs.config_version, theirs.config_hash);
             return false;
         } else if theirs.config_hash != ours.config_hash {
             Some((RefuseReason::OtherConfig, theirs.config_hash, ours.config_hash))
@@ -192,12 +202,27 @@ impl Totem {
         self.ctx.counters.refused += 1;
         if self.others.may_refuse(now_ns, pos) {
             let node = self.ctx.nodes[pos];
-            let refuse = Refuse { reason, theirs, ours };
+            let config_hash = self.config.config_hash;
+            let refuse = Refuse { reason, theirs, ours, config_hash };
             self.ctx.send_control(Dest::Node(node), Lane::Data, |out| refuse.emit(out));
             let args = [node.0.into(), reason as u64, theirs, ours];
             self.ctx.trace(Level::Warn, Code::Refused, &args);
         }
         false
+    }
+
+    /// A peer has a newer configuration: the owner may find the same in its file.
+    fn note_newer(&mut self, now_ns: u64, pos: usize, config_version: u64, config_hash: u64) {
+        self.ctx.counters.newer_configurations += 1;
+        let speaks = self.state == State::Operational && self.ring.members.am_representative();
+        let last = self.others.newer_ns;
+        let too_soon = last.is_some_and(|last| now_ns < last.saturating_add(REFUSE_INTERVAL_NS));
+        if !speaks || too_soon {
+            return;
+        }
+        self.others.newer_ns = Some(now_ns);
+        let node = self.ctx.nodes[pos];
+        self.ctx.out.push_back(Output::Newer { node, config_version, config_hash });
     }
 
     /// A frame of a node that is not in the list (or of this very node).
@@ -209,7 +234,8 @@ impl Totem {
         }
         self.others.strangers_ns = Some(now_ns);
         let reason = RefuseReason::Unlisted;
-        let refuse = Refuse { reason, theirs: from.0.into(), ours: self.ctx.nodes.len() as u64 };
+        let (theirs, ours) = (from.0.into(), self.ctx.nodes.len() as u64);
+        let refuse = Refuse { reason, theirs, ours, config_hash: self.config.config_hash };
         if from != self.ctx.me {
             self.ctx.send_control(Dest::Node(from), Lane::Data, |out| refuse.emit(out));
         }
@@ -225,6 +251,11 @@ impl Totem {
     ) -> Result<(), WireError> {
         let refuse = Refuse::parse(frame)?;
         self.ctx.counters.refused_by_peers += 1;
+        // Its representative need not know us, nor hold a key that we hold; this member does.
+        let is_newer = refuse.ours > self.config.config_version;
+        if refuse.reason == RefuseReason::OlderConfig && is_newer {
+            self.note_newer(now_ns, pos, refuse.ours, refuse.config_hash);
+        }
         if self.others.may_refuse(now_ns, pos) {
             let node = self.ctx.nodes[pos].0.into();
             let args = [node, refuse.reason as u64, refuse.theirs, refuse.ours];

@@ -31,4 +31,12 @@ pub enum Mutation {
     OweNothing,
     /// A node acts for its ring however long it has not heard of the others.
     EndlessLease,
+    /// The group layer's: a change of the configuration is committed by a message that is not safe.
+    #[cfg_attr(not(feature = "mutations"), allow(dead_code, reason = "not a bug of the ring"))]
+    CommitUnsafe,
+    /// The group layer's: nodes with an even number take a change over at the last answer.
+    #[cfg_attr(not(feature = "mutations"), allow(dead_code, reason = "not a bug of the ring"))]
+    CommitEarly,
+    /// Rings are formed without looking at configurations.
+    MixConfigurations,
 }

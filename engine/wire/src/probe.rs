@@ -61,6 +61,8 @@ pub struct Refuse {
     pub theirs: u64,
     /// What the refuser has.
     pub ours: u64,
+    /// Hash of the refuser's configuration: with its version, what the peer may look for in its file.
+    pub config_hash: u64,
 }
 
 impl Probe {
@@ -150,7 +152,7 @@ impl Refuse {
             4 => RefuseReason::Protocol,
             other => return Err(r.bad("reason", other.into())),
         };
-        Ok(Self { reason, theirs: r.u64()?, ours: r.u64()? })
+        Ok(Self { reason, theirs: r.u64()?, ours: r.u64()?, config_hash: r.u64()? })
     }
 
     /// Writes a refusal; `None` if `out` is too small.
@@ -160,6 +162,7 @@ impl Refuse {
             .u8(self.reason as u8)
             .u64(self.theirs)
             .u64(self.ours)
+            .u64(self.config_hash)
             .finish()
     }
 }

@@ -148,8 +148,8 @@ fn golden_small_frames() {
     assert_eq!(hex(&emitted(|out| ask.emit(out))), format!("0800{ring}{rest}"));
     let ping = Ping { about: PingAbout::Probe, answer: true, nonce: 1 };
     assert_eq!(hex(&emitted(|out| ping.emit(out))), "0a030100000000000000");
-    let refuse = Refuse { reason: RefuseReason::OlderConfig, theirs: 1, ours: 2 };
-    assert_eq!(hex(&emitted(|out| refuse.emit(out))), format!("0b02{rest}"));
+    let refuse = Refuse { reason: RefuseReason::OlderConfig, theirs: 1, ours: 2, config_hash: 3 };
+    assert_eq!(hex(&emitted(|out| refuse.emit(out))), format!("0b02{rest}0300000000000000"));
 }
 
 #[test]

@@ -71,6 +71,8 @@ enum Asker {
     Words(AskId),
     /// A program that asked administration.
     Service(AskId),
+    /// Nobody: another ring has a newer configuration.
+    Newer,
 }
 
 /// How long a leave may take.
@@ -271,6 +273,23 @@ impl Control {
                 };
                 services::answer(&mut self.acceptor, ask, &reply);
             }
+            Asker::Newer => {}
+        }
+    }
+
+    /// Another ring has a newer configuration: this node's ring follows if its members' files say the same.
+    fn follow(&mut self, node: NodeId, config_version: u64, config_hash: u64) {
+        match self.reload.follow(Asker::Newer, config_version, config_hash) {
+            None => {}
+            Some(Ok(request)) => {
+                let fields = [
+                    ("config_version", Field::Number(config_version)),
+                    ("node", Field::Number(node.0.into())),
+                ];
+                self.log.say(Level::Info, "following a newer configuration", &fields);
+                self.channel.tell_hot(ToHot::Change(request, None));
+            }
+            Some(Err((asker, outcome))) => self.reload_over(asker, &outcome),
         }
     }
 
@@ -278,6 +297,9 @@ impl Control {
     fn change(&mut self, event: cfg::Event) {
         if let cfg::Event::Killed { by, text } = &event {
             return self.leave(&[("killed_by", Field::Text(by)), ("why", Field::Text(text))]);
+        }
+        if let cfg::Event::Newer { node, config_version, config_hash } = event {
+            return self.follow(node, config_version, config_hash);
         }
         match self.reload.event(event) {
             Step::Nothing => {}

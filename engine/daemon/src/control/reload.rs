@@ -18,6 +18,9 @@ const ANSWERS_MAX: Duration = Duration::from_secs(10);
 /// How long after that the end of it may take to come back in order.
 const END_MAX: Duration = Duration::from_secs(10);
 
+/// How often this node's file is looked at while a ring with a newer configuration is there.
+const FOLLOW_GAP: Duration = Duration::from_secs(5);
+
 /// Notes of nodes that are kept for the one who asked.
 const NOTES_MAX: usize = 64;
 
@@ -80,6 +83,8 @@ pub(crate) struct Reload<A> {
     asked: Option<Asked<A>>,
     checked: Option<Checked>,
     next_number: u64,
+    /// When this node last looked whether it can follow a newer configuration.
+    followed: Option<Instant>,
 }
 
 /// What follows from an event.
@@ -110,6 +115,7 @@ impl<A> Reload<A> {
             asked: None,
             checked: None,
             next_number: plan.seed,
+            followed: None,
         }
     }
 
@@ -152,10 +158,48 @@ impl<A> Reload<A> {
             let why = "another reload that was asked for here is under way; try again";
             return Err((asker, self.refused(why.to_owned())));
         }
-        let Read { config, key, .. } = match self.read() {
-            Ok(read) => read,
-            Err(why) => return Err((asker, self.refused(why))),
-        };
+        match self.read() {
+            Ok(read) => Ok(self.prepare(asker, &read)),
+            Err(why) => Err((asker, self.refused(why))),
+        }
+    }
+
+    /// A ring with a newer configuration was met. If the file here says the same, gives what to ask this node's
+    /// own ring for; `None` when that was tried just now, or a reload is under way.
+    ///
+    /// # Errors
+    /// Why this node cannot follow.
+    pub(crate) fn follow(
+        &mut self,
+        asker: A,
+        config_version: u64,
+        config_hash: u64,
+    ) -> Option<Result<Request, (A, Outcome)>> {
+        let just_now = self.followed.is_some_and(|at| at.elapsed() < FOLLOW_GAP);
+        if just_now || self.asked.is_some() {
+            return None;
+        }
+        self.followed = Some(Instant::now());
+        let file = self.source.file().display().to_string();
+        let read = self.read().and_then(|read| {
+            let found = (read.config.config_version, read.config.shared_hash());
+            if found == (config_version, config_hash) {
+                return Ok(read);
+            }
+            Err(format!(
+                "{file}: cluster.config_version = {}: another ring has version {config_version}; accepted: the \
+                 same file as its nodes have",
+                found.0
+            ))
+        });
+        Some(match read {
+            Ok(read) => Ok(self.prepare(asker, &read)),
+            Err(why) => Err((asker, self.refused(why))),
+        })
+    }
+
+    fn prepare(&mut self, asker: A, read: &Read) -> Request {
+        let Read { config, key, .. } = read;
         let number = self.next_number;
         self.next_number = self.next_number.wrapping_add(1);
         let (since, given_up, notes) = (Instant::now(), false, Vec::new());
@@ -163,9 +207,9 @@ impl<A> Reload<A> {
         let target = Target {
             config_version: config.config_version,
             config_hash: config.shared_hash(),
-            key: fingerprint(&key),
+            key: fingerprint(key),
         };
-        Ok(Request::Prepare { number, target })
+        Request::Prepare { number, target }
     }
 
     /// What is due: giving up when nodes do not answer.
@@ -204,13 +248,13 @@ impl<A> Reload<A> {
                 }
                 Step::Nothing
             }
-            Event::Committed { change } => self.committed(change),
+            Event::Committed { change, .. } => self.committed(change),
             Event::Aborted { change, why } => {
                 self.checked.take_if(|checked| checked.change == change);
                 let outcome = self.aborted(why);
                 Step::Over(self.asker(change).map(|asked| asked.asker), outcome)
             }
-            Event::Killed { .. } => Step::Nothing,
+            Event::Newer { .. } | Event::Killed { .. } => Step::Nothing,
         }
     }
 

@@ -4,8 +4,8 @@ use groups::cfg::Event;
 use node::Reconfiguration;
 use schema::Config;
 use transport::lossy::Lossy;
-use wire::NodeId;
 use wire::cfg::ChangeId;
+use wire::{NodeId, RingId};
 
 use super::Hot;
 use super::idle::Strategy;
@@ -76,10 +76,10 @@ impl Hot {
     /// Something happened to a change of the configuration.
     pub(super) fn change(&mut self, now_ns: u64, event: Event) {
         match &event {
-            Event::Committed { change } => {
+            Event::Committed { change, at } => {
                 let takeover = self.takeover.take_if(|takeover| takeover.change == *change);
                 if let Some(takeover) = takeover
-                    && let Err(why) = self.take_over(now_ns, *takeover)
+                    && let Err(why) = self.take_over(now_ns, at.ring, *takeover)
                 {
                     self.channel.tell_control(ToControl::NotTakenOver { why });
                 }
@@ -93,12 +93,15 @@ impl Hot {
             {
                 return;
             }
-            Event::Check { .. } | Event::Answered { .. } | Event::Killed { .. } => {}
+            Event::Check { .. }
+            | Event::Answered { .. }
+            | Event::Newer { .. }
+            | Event::Killed { .. } => {}
         }
         self.channel.tell_control(ToControl::Change(event));
     }
 
-    fn take_over(&mut self, now_ns: u64, takeover: Takeover) -> Result<(), String> {
+    fn take_over(&mut self, now_ns: u64, ring: RingId, takeover: Takeover) -> Result<(), String> {
         let Takeover { config, new_key, .. } = takeover;
         let said = |error: &dyn std::fmt::Display| error.to_string();
         // Those who come can be sent to before anybody speaks of them, those who go until nobody does.
@@ -114,6 +117,7 @@ impl Hot {
             }
         }
         let reconfiguration = Reconfiguration {
+            ring,
             nodes: config.nodes.iter().map(|node| NodeId(node.id)).collect(),
             token_timeout: token_timeout(&config),
             config_version: config.config_version,

@@ -145,6 +145,32 @@ fn nodes_come_and_go_without_a_restart() {
     one_ring(&cluster, 2);
 }
 
+#[test]
+fn a_node_that_missed_a_reload_follows_as_soon_as_its_file_is_right() {
+    let mut cluster = running(3, "");
+    cluster.signal(3, Signal::KILL);
+    cluster.wait(3);
+    cluster.wait_for_members(1, &[1, 2]);
+    for node in 1..=2 {
+        cluster.edit(node, NAME, "[cluster]\nconfig_version = 2\n");
+    }
+    cluster.wait_for_members(2, &[1, 2]);
+    assert_eq!(cluster.reload(1)["reload"], "committed");
+    // With its old file it stays out and says what is wrong.
+    cluster.start(3);
+    cluster.wait_for_members(3, &[3]);
+    let start = Instant::now();
+    while !cluster.log(3).contains("another ring has version 2") {
+        assert!(start.elapsed() < PATIENCE, "it does not say why: {}", cluster.log(3));
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(version(&cluster, 3), json!(1));
+    // Nobody asks for a reload: it looks at its file again.
+    cluster.edit(3, NAME, "[cluster]\nconfig_version = 2\n");
+    one_ring(&cluster, 3);
+    assert_eq!(version(&cluster, 3), json!(2));
+}
+
 fn write_key(file: &Path, byte: &str) {
     std::fs::write(file, byte.repeat(32)).unwrap();
     std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();

@@ -4,11 +4,13 @@
 mod causal;
 mod integrity;
 mod liveness;
+mod one_configuration;
 mod one_quorum;
 mod one_view;
 mod order;
 mod quorum;
 mod reasons;
+mod reload;
 mod rings;
 mod safe;
 mod self_delivery;
@@ -57,11 +59,15 @@ pub enum Checker {
     OneQuorum,
     /// While nothing fails but links, and one of them works everywhere, the ring stays what it is.
     OneView,
+    /// A change of the configuration is taken over at one place of the order by all, or by nobody.
+    Reload,
+    /// All members of a ring have one configuration, and no node goes back.
+    OneConfiguration,
 }
 
 impl Checker {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::AgreedOrder,
         Self::SafeDelivery,
         Self::SelfDelivery,
@@ -75,6 +81,8 @@ impl Checker {
         Self::QuorumMembership,
         Self::OneQuorum,
         Self::OneView,
+        Self::Reload,
+        Self::OneConfiguration,
     ];
 
     /// A short name.
@@ -93,6 +101,8 @@ impl Checker {
             Self::QuorumMembership => "quorum-membership",
             Self::OneQuorum => "one-quorum",
             Self::OneView => "one-view",
+            Self::Reload => "reload",
+            Self::OneConfiguration => "one-configuration",
         }
     }
 }
@@ -170,6 +180,8 @@ fn run(checker: Checker, case: &Case<'_>) -> Vec<Finding> {
         Checker::QuorumMembership => quorum::check(case, out),
         Checker::OneQuorum => one_quorum::check(case, out),
         Checker::OneView => one_view::check(case, out),
+        Checker::Reload => reload::check(case, out),
+        Checker::OneConfiguration => one_configuration::check(case, out),
     }
     findings.list
 }

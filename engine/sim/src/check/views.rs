@@ -206,19 +206,20 @@ impl<'h> Walk<'h> {
 /// frame may make several; who joins or leaves within it sees only some of them.
 fn agreement(case: &Case<'_>, out: &mut Findings) {
     type Seen<'h> = BTreeMap<LifeId, Vec<&'h [MemberId]>>;
-    type Name<'h> = (GroupId, RingId, u64, Option<Way<'h>>);
+    type Name<'h> = (GroupId, RingId, (u64, u32), Option<Way<'h>>);
     let mut all: BTreeMap<Name<'_>, Seen<'_>> = BTreeMap::new();
     for id in case.history.life_ids() {
         let mut way = None;
         for entry in &case.history.life(id).entries {
             way = way_after(way, &entry.what);
             if let What::View(view) = &entry.what {
-                let seen = all.entry((view.group, view.ring, view.seq, way)).or_default();
+                let place = (view.seq, view.offset);
+                let seen = all.entry((view.group, view.ring, place, way)).or_default();
                 seen.entry(id).or_default().push(&view.members);
             }
         }
     }
-    for ((group, ring, seq, _), seen) in all {
+    for ((group, ring, (seq, _), _), seen) in all {
         let Some(longest) = seen.values().max_by_key(|list| list.len()) else { continue };
         for (id, list) in &seen {
             let mut rest = longest.iter();

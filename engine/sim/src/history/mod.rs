@@ -5,7 +5,9 @@ mod segment;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use groups::cfg::Place;
 use groups::{Cause, RefusedReason};
+use wire::cfg::ChangeId;
 use wire::{MemberId, NodeId, RingId};
 
 pub use segment::{Segment, Span, Transition, segments};
@@ -87,6 +89,8 @@ pub struct ViewRecord {
     pub ring: RingId,
     /// The frame that made it.
     pub seq: u64,
+    /// Where in the frame.
+    pub offset: u32,
     /// All members.
     pub members: Vec<MemberId>,
     /// Who came.
@@ -104,9 +108,50 @@ pub enum Ask {
     Leave,
 }
 
+/// What became of a change of the configuration at one life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReloadStep {
+    /// The node read its file and said what it found.
+    Answered {
+        /// Whether it can take it over.
+        good: bool,
+    },
+    /// The node took the change over.
+    TakenOver {
+        /// Where in the order.
+        at: Place,
+        /// The version that it has now.
+        version: u64,
+        /// The hash that it has now.
+        hash: u64,
+        /// The number of the cluster key that it has now.
+        key: u8,
+    },
+    /// The node was told to take a change over that it had not found good.
+    Unchecked,
+    /// A member refused the change, or whoever asked for it gave it up.
+    Refused,
+    /// A new ring ended it.
+    NewRing,
+}
+
 /// One thing that happened at one life.
 #[derive(Clone, Debug)]
 pub enum What {
+    /// The node was started with this configuration.
+    Configured {
+        /// Its version.
+        version: u64,
+        /// Its hash.
+        hash: u64,
+    },
+    /// Something became of a change of the configuration.
+    Reload {
+        /// Which.
+        change: ChangeId,
+        /// What.
+        step: ReloadStep,
+    },
     /// A transitional configuration towards `ring` was delivered.
     Transitional {
         /// The ring that is being formed.

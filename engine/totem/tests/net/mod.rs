@@ -313,6 +313,7 @@ impl Net {
                 }
                 Output::Trace(trace) => node.traces.push((now, trace)),
                 Output::Gone { node: gone } => node.gone.push(gone.0),
+                Output::Newer { .. } => {}
                 Output::Left => node.left = true,
             }
         }
