@@ -158,12 +158,7 @@ fn versus(tool: &Path, turns: usize, what: &str, unit: &str, task: Task) -> anyh
         let (place, link) = Ours::create()?;
         let found = between_processes(tool, Kind::Ours, task, &place, link);
         processes.push(found.context("between processes")?);
-        #[cfg(feature = "iceoryx2")]
-        {
-            let (place, link) = super::iceoryx::Iceoryx::create()?;
-            let found = between_processes(tool, Kind::Iceoryx2, task, &place, link);
-            peer.push(found.context("iceoryx2")?);
-        }
+        peer.extend(iceoryx2(tool, task).context("iceoryx2")?);
     }
     let against = |(ours, theirs): (&f64, &f64)| match task {
         Task::Echo => theirs / ours,
@@ -179,6 +174,18 @@ fn versus(tool: &Path, turns: usize, what: &str, unit: &str, task: Task) -> anyh
         iceoryx2: found(&peer),
         ratio: found(&ratios),
     })
+}
+
+/// iceoryx2's figure, where it is built in.
+#[cfg(feature = "iceoryx2")]
+fn iceoryx2(tool: &Path, task: Task) -> anyhow::Result<Option<f64>> {
+    let (place, link) = super::iceoryx::Iceoryx::create()?;
+    between_processes(tool, Kind::Iceoryx2, task, &place, link).map(Some)
+}
+
+#[cfg(not(feature = "iceoryx2"))]
+fn iceoryx2(_: &Path, _: Task) -> anyhow::Result<Option<f64>> {
+    Ok(None)
 }
 
 fn between_threads(task: Task) -> anyhow::Result<f64> {
