@@ -128,11 +128,13 @@ impl World {
         }
         let running = || live.iter().filter_map(|h| self.hosts[*h].running.as_ref());
         let fresh: Vec<_> = running().filter(|r| !r.leaving).map(|r| r.fresh).collect();
+        // Also those that the list does not name any more.
+        for r in self.hosts.iter().filter_map(|h| h.running.as_ref()).filter(|r| r.leaving) {
+            let node = self.history.life(r.life).node;
+            missing.push(format!("node {node} was told to leave and is still there"));
+        }
         for r in running() {
             let node = self.history.life(r.life).node;
-            if r.leaving {
-                missing.push(format!("node {node} was told to leave and is still there"));
-            }
             if r.synced != r.ring.as_ref().map(|(ring, _)| *ring) {
                 missing.push(format!("node {node} is not synchronised: {:?}", r.synced));
             }
