@@ -32,15 +32,14 @@ mod ring;
 mod seat;
 mod setup;
 mod stage;
-mod stop;
 mod suite;
 mod syscalls;
-mod usage;
 
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::Subcommand;
+use cluster::{stop, usage};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// What can be measured.

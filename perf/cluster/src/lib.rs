@@ -17,7 +17,9 @@ mod payload;
 mod ports;
 mod rig;
 mod spec;
+pub mod stop;
 pub mod torture;
+pub mod usage;
 pub mod weather;
 mod worker;
 

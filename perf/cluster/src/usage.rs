@@ -10,26 +10,26 @@ const TICK_US: u64 = 10_000;
 
 /// What processes have used since they started, all of them together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Usage {
+pub struct Usage {
     /// Time on a core, in nanoseconds.
-    pub(crate) cpu_ns: u64,
+    pub cpu_ns: u64,
     /// Times off a core.
-    pub(crate) switches: u64,
+    pub switches: u64,
     /// Memory of its own, in bytes.
-    pub(crate) private_bytes: u64,
+    pub private_bytes: u64,
     /// Memory shared with others, in bytes: the message region and the rings, as far as touched.
-    pub(crate) shared_bytes: u64,
+    pub shared_bytes: u64,
 }
 
 impl Usage {
     /// Reads what these processes have used; those that are gone count nothing.
-    pub(crate) fn of(pids: &[u32]) -> Self {
+    pub fn of(pids: &[u32]) -> Self {
         pids.iter().fold(Self::default(), |sum, &pid| sum.plus(Self::of_process(pid)))
     }
 
     /// Both together.
     #[must_use]
-    pub(crate) fn plus(self, other: Self) -> Self {
+    pub fn plus(self, other: Self) -> Self {
         Self {
             cpu_ns: self.cpu_ns + other.cpu_ns,
             switches: self.switches + other.switches,
@@ -40,7 +40,7 @@ impl Usage {
 
     /// What was used since `before`; memory is what it is now.
     #[must_use]
-    pub(crate) fn since(self, before: Self) -> Self {
+    pub fn since(self, before: Self) -> Self {
         Self {
             cpu_ns: self.cpu_ns.saturating_sub(before.cpu_ns),
             switches: self.switches.saturating_sub(before.switches),
@@ -69,22 +69,22 @@ impl Usage {
 
 /// What the whole machine has used since it started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Machine {
+pub struct Machine {
     /// When this was read, in nanoseconds of its monotonic clock.
-    pub(crate) at_ns: u64,
+    pub at_ns: u64,
     /// Time that cores were idle, all together, in microseconds.
-    pub(crate) idle_us: u64,
+    pub idle_us: u64,
     /// Context switches.
-    pub(crate) switches: u64,
+    pub switches: u64,
     /// Cores.
-    pub(crate) cores: u64,
+    pub cores: u64,
 }
 
 impl Machine {
     /// Reads it.
-    pub(crate) fn now() -> Self {
+    pub fn now() -> Self {
         let text = fs::read_to_string("/proc/stat").unwrap_or_default();
-        let mut machine = Self { at_ns: cluster::now_ns(), ..Self::default() };
+        let mut machine = Self { at_ns: crate::now_ns(), ..Self::default() };
         for line in text.lines() {
             let mut words = line.split_whitespace();
             match words.next() {
@@ -104,13 +104,13 @@ impl Machine {
     }
 
     /// Time on cores since `before`, of everything that ran, in microseconds.
-    pub(crate) fn busy_us_since(&self, before: &Self) -> f64 {
+    pub fn busy_us_since(&self, before: &Self) -> f64 {
         let all = (self.at_ns - before.at_ns) as f64 / 1e3 * self.cores as f64;
         (all - self.idle_us.saturating_sub(before.idle_us) as f64).max(0.0)
     }
 
     /// Share of all cores' time that was idle since `before`, from 0 to 1.
-    pub(crate) fn idle_since(&self, before: &Self) -> f64 {
+    pub fn idle_since(&self, before: &Self) -> f64 {
         let all = (self.at_ns - before.at_ns) as f64 / 1e3 * self.cores as f64;
         (self.idle_us.saturating_sub(before.idle_us) as f64 / all.max(1.0)).min(1.0)
     }

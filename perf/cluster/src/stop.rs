@@ -12,7 +12,7 @@ static ASKED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 ///
 /// # Errors
 /// When the kernel refuses.
-pub(crate) fn listen() -> anyhow::Result<()> {
+pub fn listen() -> anyhow::Result<()> {
     let asked = ASKED.get_or_init(Arc::default);
     for signal in [SIGINT, SIGTERM] {
         // A second one ends us at once.
@@ -26,7 +26,7 @@ pub(crate) fn listen() -> anyhow::Result<()> {
 ///
 /// # Errors
 /// That one.
-pub(crate) fn check() -> anyhow::Result<()> {
+pub fn check() -> anyhow::Result<()> {
     let asked = ASKED.get().is_some_and(|asked| asked.load(Ordering::Relaxed));
     ensure!(!asked, "told to stop");
     Ok(())
