@@ -45,6 +45,7 @@ thread_local! {
 /// through that thread's namespaces, and is not made to be called from several at a time.
 pub struct Cpg {
     library: Arc<Library>,
+    /// Open from `connect` until `drop`, which alone closes it.
     handle: Handle,
     _stays: std::marker::PhantomData<*const ()>,
 }
@@ -98,9 +99,10 @@ impl Cpg {
     /// When the engine refuses or is gone.
     pub fn send(&mut self, bytes: &[u8]) -> Result<bool, CpgError> {
         let part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
-        // SAFETY: the handle is open; the library only reads the one part, which is valid for the call.
-        let code =
-            unsafe { (self.library.mcast_joined)(self.handle, abi::AGREED, &raw const part, 1) };
+        let send = self.library.mcast_joined;
+        // SAFETY: the handle is open as long as `self`, which closes it when dropped. The library reads the one part
+        // and its bytes during the call and never writes: `part` is a local and `bytes` is borrowed until it returns.
+        let code = unsafe { send(self.handle, abi::AGREED, &raw const part, 1) };
         done("cpg_mcast_joined", code)
     }
 
@@ -156,6 +158,9 @@ fn with_receiver(then: impl FnOnce(&mut dyn Sink)) {
     }
 }
 
+/// # Safety
+/// `message` points to `len` bytes that stay as they are until this returns; `cpg_dispatch` sees to it. Called by the
+/// library only, with what [`abi::Deliver`] says.
 unsafe extern "C" fn deliver(
     _: Handle,
     _: *const Name,
@@ -167,12 +172,16 @@ unsafe extern "C" fn deliver(
     let bytes = if len == 0 {
         &[][..]
     } else {
-        // SAFETY: the library hands over `len` readable bytes for the time of the callback.
+        // SAFETY: the caller vouches for `len` readable bytes that stay as they are until we return; the slice does not
+        // outlive this call, since `Sink::message` gets it for the call only.
         unsafe { std::slice::from_raw_parts(message.cast::<u8>(), len) }
     };
     with_receiver(|sink| sink.message(Address { node, pid }, bytes));
 }
 
+/// # Safety
+/// `members` points to `count` addresses that stay as they are until this returns; `cpg_dispatch` sees to it. Called
+/// by the library only, with what [`abi::Confchg`] says.
 unsafe extern "C" fn confchg(
     _: Handle,
     _: *const Name,
@@ -186,7 +195,8 @@ unsafe extern "C" fn confchg(
     let members = if count == 0 {
         &[][..]
     } else {
-        // SAFETY: the library hands over `count` addresses for the time of the callback.
+        // SAFETY: the caller vouches for `count` addresses that stay as they are until we return; they are copied
+        // before anything else happens.
         unsafe { std::slice::from_raw_parts(members, count) }
     };
     let members: Vec<Address> =
