@@ -117,7 +117,7 @@ use Presence::{Default, Optional, Required};
 pub const KEYS: &[Key] = &[
     key("cluster", "name", Kind::Text { bytes_max: 64 }, &[], Required,
         "Name of the cluster. Datagrams of other clusters are dropped.").with_all_stopped(),
-    key("cluster", "config_version", Kind::Integer { min: 0, max: i64::MAX as u64 }, &[], Default("1"),
+    key("cluster", "config_version", Kind::Integer { min: 0, max: i64::MAX as u64 }, &[], Default("0"),
         "Version of the node list. A node with an older one is refused by those with a newer one.").at_run_time(),
 
     key("node", "id", Kind::Integer { min: 1, max: u32::MAX as u64 }, &["auto"], Required,

@@ -268,7 +268,7 @@ mod tests {
         gone.nodes.truncate(1);
         let wrong = old.differences(&gone).unwrap_err();
         assert!(
-            wrong.starts_with("cluster.config_version = 1: ") && wrong.ends_with("2 or more"),
+            wrong.starts_with("cluster.config_version = 0: ") && wrong.ends_with("1 or more"),
             "{wrong}"
         );
         gone.config_version = 2;

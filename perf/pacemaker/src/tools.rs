@@ -86,7 +86,7 @@ fn plain(text: &str) -> String {
             line.split(':').next().unwrap_or_default().to_owned()
         } else if let Some((before, _)) = line.split_once(" mtu: ") {
             format!("{before} mtu")
-        } else if line.contains(".config_version (u64)") || line.contains(".join_count (u32)") {
+        } else if line.contains(".join_count (u32)") {
             line.split('=').next().unwrap_or_default().to_owned()
         } else {
             line.to_owned()

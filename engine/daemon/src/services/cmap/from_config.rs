@@ -53,7 +53,10 @@ fn totem(config: &Config, keys: &mut Keys) {
     let pick = |on, off| Value::text(if encrypted { on } else { off });
     put(keys, "totem.version", Value::U32(2));
     put(keys, "totem.cluster_name", Value::text(&config.cluster_name));
-    put(keys, "totem.config_version", Value::U64(config.config_version));
+    // Corosync's map has it where the file has it; 0 is what counts otherwise.
+    if config.config_version != 0 {
+        put(keys, "totem.config_version", Value::U64(config.config_version));
+    }
     // Encrypted links to each node by itself: what programs that ask know by this name.
     put(keys, "totem.transport", Value::text("knet"));
     put(keys, "totem.crypto_cipher", pick("aes256", "none"));
