@@ -38,7 +38,8 @@ pub(crate) struct Outcome {
     pub(crate) noticed_s: Option<f64>,
     /// Until it asked for the power to be switched off.
     pub(crate) fence_asked_s: Option<f64>,
-    /// Until the resource ran elsewhere.
+    /// Until the resource ran elsewhere; with [`Fault::Path`] until one of the two was out and the resource ran in the
+    /// part that goes on.
     pub(crate) running_s: Option<f64>,
     /// Until it was stopped where it had to be.
     pub(crate) stopped_s: Option<f64>,
@@ -120,7 +121,7 @@ pub(crate) fn fail(site: &mut Site, fault: Fault) -> anyhow::Result<Outcome> {
                 site.wait("the resource stopped", PATIENCE, |site| !site.has_resource(victim))?,
             );
         }
-        Fault::Path => wait_one_side(site, victim, others[0], others[1])?,
+        Fault::Path => running = Some(wait_one_side(site, victim, others[0], others[1])?),
         _ => {
             let at = site.wait("the resource elsewhere", PATIENCE, |site| {
                 // A machine cut off and not switched off stops it by itself.
@@ -160,7 +161,12 @@ pub(crate) fn fail(site: &mut Site, fault: Fault) -> anyhow::Result<Outcome> {
 }
 
 /// Waits until one of the two whose path is cut is out, and the resource runs once, in the part that goes on.
-fn wait_one_side(site: &mut Site, one: usize, other: usize, third: usize) -> anyhow::Result<()> {
+fn wait_one_side(
+    site: &mut Site,
+    one: usize,
+    other: usize,
+    third: usize,
+) -> anyhow::Result<Instant> {
     site.wait("one side of a cut path goes on", PATIENCE, |site| {
         let view = View::at(site, third);
         let holders: Vec<String> = site.resource_at().into_iter().map(host::name).collect();
@@ -169,8 +175,7 @@ fn wait_one_side(site: &mut Site, one: usize, other: usize, third: usize) -> any
             && [one, other].iter().any(|&node| !view.online.contains(&host::name(node)))
             && holders.len() == 1
             && view.online.contains(&holders[0])
-    })?;
-    Ok(())
+    })
 }
 
 /// Repairs what was done.

@@ -30,6 +30,17 @@ pub(crate) enum Timers {
     Second,
 }
 
+/// What a `corosync.conf` says beside the nodes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    pub(crate) kind: Kind,
+    pub(crate) timers: Timers,
+    /// This token timeout for any number of nodes instead, in milliseconds.
+    pub(crate) token_ms: Option<u32>,
+    /// Whether our engine may use multicast, as it does where no `corosync.conf` says otherwise.
+    pub(crate) multicast: bool,
+}
+
 /// The least token timeout that Corosync 3.1.7 takes without fewer retransmissions than its default (4), in
 /// milliseconds: retransmissions at least 30 ms apart, 4.2 of them.
 const COROSYNC_TOKEN_MS_MIN: u32 = 126;
@@ -38,19 +49,20 @@ const COROSYNC_TOKEN_MS_MIN: u32 = 126;
 pub(crate) const RESOURCE_STATE: &str = "/run/work.state";
 
 /// `corosync.conf` for machines at these addresses.
-pub(crate) fn corosync(
-    kind: Kind,
-    timers: Timers,
-    device: Option<Ipv4Addr>,
-    at: &[Ipv4Addr],
-) -> String {
-    let timers = match (kind, timers) {
-        (_, Timers::Default) => String::new(),
-        (_, Timers::Second) => "  token: 1000\n  token_coefficient: 0\n".into(),
-        (Kind::Corosync, Timers::Fast) => {
-            format!("  token: {COROSYNC_TOKEN_MS_MIN}\n  token_coefficient: 0\n")
-        }
-        (Kind::Synchrotron, Timers::Fast) => "  token: 50\n  token_coefficient: 0\n".into(),
+pub(crate) fn corosync(settings: Settings, device: Option<Ipv4Addr>, at: &[Ipv4Addr]) -> String {
+    let token = |ms: u32| format!("  token: {ms}\n  token_coefficient: 0\n");
+    let timers = match (settings.token_ms, settings.kind, settings.timers) {
+        (Some(ms), _, _) => token(ms),
+        (None, _, Timers::Default) => String::new(),
+        // What Corosync derives from such a token, written out.
+        (None, _, Timers::Second) => token(1000) + "  consensus: 1200\n  join: 50\n",
+        (None, Kind::Corosync, Timers::Fast) => token(COROSYNC_TOKEN_MS_MIN),
+        (None, Kind::Synchrotron, Timers::Fast) => token(50),
+    };
+    let multicast = if settings.multicast {
+        "synchrotron {\n  transport {\n    multicast: auto\n  }\n}\n"
+    } else {
+        ""
     };
     let device = device.map(|address| {
         format!(
@@ -60,7 +72,7 @@ pub(crate) fn corosync(
     });
     let mut text = format!(
         "totem {{\n  version: 2\n  cluster_name: site\n  transport: knet\n  crypto_cipher: none\n  crypto_hash: none\n\
-         {timers}}}\n\
+         {timers}}}\n{multicast}\
          system {{\n  sched_rr: no\n  priority: -10\n  move_to_root_cgroup: no\n  allow_knet_handle_fallback: yes\n}}\n\
          resources {{\n  watchdog_device: off\n}}\n\
          logging {{\n  to_stderr: no\n  to_syslog: no\n  to_logfile: yes\n  \
@@ -130,11 +142,17 @@ mod tests {
     #[test]
     fn nodes_are_listed_in_order_and_without_gaps() {
         let at = [Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2)];
-        let text = corosync(Kind::Corosync, Timers::Default, None, &at);
+        let (kind, timers) = (Kind::Corosync, Timers::Default);
+        let settings = Settings { kind, timers, token_ms: None, multicast: false };
+        let text = corosync(settings, None, &at);
         let (first, second) = (text.find("10.0.0.1").unwrap(), text.find("10.0.0.2").unwrap());
         assert!(first < second);
-        assert!(!text.contains("token:"));
-        assert!(corosync(Kind::Corosync, Timers::Fast, None, &at).contains("token: 126\n"));
+        assert!(!text.contains("token:") && !text.contains("multicast"));
+        let fast = Settings { timers: Timers::Fast, multicast: true, ..settings };
+        let text = corosync(fast, None, &at);
+        assert!(text.contains("token: 126\n") && text.contains("multicast: auto"));
+        let given = Settings { token_ms: Some(300), ..fast };
+        assert!(corosync(given, None, &at).contains("token: 300\n"));
     }
 
     #[test]

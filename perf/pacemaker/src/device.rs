@@ -50,7 +50,7 @@ pub(crate) fn run(site: &mut Site) -> anyhow::Result<Device> {
         })
     });
     let voted = voted.with_context(|| heard(site, arbiter))?;
-    if site.spec.kind == Kind::Synchrotron {
+    if site.spec.settings.kind == Kind::Synchrotron {
         let (theirs, ours) = (undated(&status(site, 0)), undated(&ours(site)?));
         ensure!(theirs == ours, "Debian's quorumtool says {theirs}, ours {ours}");
     }

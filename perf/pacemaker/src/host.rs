@@ -2,15 +2,22 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use cluster::{Engine, Namespaces, Signal, wait_until};
+use cluster::{Engine, Namespaces, Signal, stop, wait_until};
 use rustix::process::{Pid, kill_process};
 
 /// How long a machine may take to come up, or a program to fork.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a tool may take to answer: Corosync's libraries wait for ever for an engine that hangs.
+const ANSWER_WAIT: Duration = Duration::from_secs(60);
+
+/// How often it is looked whether we have been told to stop, while a tool has not answered.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// What a machine has for itself: what is empty after a reboot, and what outlives one (below the directory `$0`).
 /// Fence agents of ours are laid over the system's programs.
@@ -75,7 +82,9 @@ impl Host {
             .stderr(fs::File::create(&said)?)
             .spawn()
             .with_context(|| format!("cannot start {command:?}"))?;
-        let came = wait_until(PATIENCE, || up.exists() || !matches!(outer.try_wait(), Ok(None)));
+        let came = wait_until(PATIENCE, || {
+            up.exists() || !matches!(outer.try_wait(), Ok(None)) || stop::check().is_err()
+        });
         let init = if came && up.exists() { child_of(outer.id()) } else { None };
         let Some(init) = init else {
             let _ = outer.kill();
@@ -151,6 +160,11 @@ impl Program {
         Ok(kill_process(self.pid, signal)?)
     }
 
+    /// Its number, as we count.
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid.as_raw_nonzero().get().cast_unsigned()
+    }
+
     /// Whether it runs.
     pub(crate) fn is_running(&mut self) -> bool {
         self.outer.is_running()
@@ -162,14 +176,32 @@ impl Program {
 /// # Errors
 /// When it cannot be started or ends without success; what it said is in the error.
 pub(crate) fn output(mut command: Command) -> anyhow::Result<String> {
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("cannot start {command:?}"))?;
+    let output = answer(&mut command)?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{command:?}: {}: {said}{errors}", output.status);
     Ok(said)
+}
+
+/// Runs a command to its end, whatever that is. One that does not end is left behind: it dies with its machine.
+///
+/// # Errors
+/// When it cannot be started, does not end, or we have been told to stop.
+pub(crate) fn answer(command: &mut Command) -> anyhow::Result<Output> {
+    let (stdin, pipe) = (Stdio::null(), Stdio::piped);
+    let child = command.stdin(stdin).stdout(pipe()).stderr(pipe()).spawn();
+    let child = child.with_context(|| format!("cannot start {command:?}"))?;
+    let (send, ended) = mpsc::channel();
+    // Whoever no longer listens does not care.
+    std::thread::spawn(move || _ = send.send(child.wait_with_output()));
+    let start = Instant::now();
+    loop {
+        if let Ok(output) = ended.recv_timeout(LOOK_EVERY) {
+            return Ok(output?);
+        }
+        stop::check()?;
+        ensure!(start.elapsed() < ANSWER_WAIT, "no end in {ANSWER_WAIT:?}: {command:?}");
+    }
 }
 
 /// Name of the machine at `index`, from zero.
@@ -178,7 +210,7 @@ pub(crate) fn name(index: usize) -> String {
 }
 
 /// The one child of a process.
-fn child_of(pid: u32) -> Option<Pid> {
+pub(crate) fn child_of(pid: u32) -> Option<Pid> {
     let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
     Pid::from_raw(text.split_whitespace().next()?.parse().ok()?)
 }

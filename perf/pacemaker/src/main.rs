@@ -7,6 +7,7 @@ mod conf;
 mod device;
 mod fence;
 mod friends;
+mod groups;
 mod host;
 mod init;
 mod log;
@@ -17,12 +18,13 @@ mod view;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::ensure;
 use clap::{Parser, Subcommand};
 
 use crate::case::Fault;
-use crate::conf::{Kind, Timers};
+use crate::conf::{Kind, Settings, Timers};
 use crate::site::{Programs, Site, Spec};
 
 #[derive(Parser)]
@@ -74,6 +76,8 @@ enum Task {
     },
     /// Ours and Corosync in turn, under the same faults.
     Compare(report::Compare),
+    /// A client of one group on each node: start, steady state and failover, Corosync and ours in turn.
+    Groups(groups::Groups),
     /// The first process of a machine.
     #[command(hide = true)]
     Init,
@@ -88,6 +92,9 @@ struct Run {
     /// How soon a silent node is given up.
     #[arg(long, value_enum, default_value_t = Timers::Default)]
     timers: Timers,
+    /// This token timeout instead, in milliseconds, for any number of nodes.
+    #[arg(long)]
+    token_ms: Option<u32>,
     /// Without a power switch.
     #[arg(long)]
     no_fencing: bool,
@@ -110,6 +117,10 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> anyhow::Result<()> {
+    if !matches!(args.task, Task::Init) {
+        // Machines and their network end with us, so we end in order.
+        cluster::stop::listen()?;
+    }
     match &args.task {
         Task::Init => init::run(),
         Task::Run(run) => {
@@ -133,6 +144,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
             println!("{}", serde_json::to_string(&found)?);
             Ok(())
         }
+        Task::Groups(groups) => groups.run(&programs(args)?, args.json),
         Task::Compare(compare) => compare.run(&programs(args)?, args.json),
     }
 }
@@ -168,6 +180,7 @@ fn check(programs: &Programs, json: bool) -> anyhow::Result<()> {
     let found = report::Found {
         kind: run.kind,
         timers: run.timers,
+        token_ms: run.token_ms,
         fencing: true,
         start,
         outcomes: vec![outcome],
@@ -182,17 +195,16 @@ fn one(programs: &Programs, run: &Run) -> anyhow::Result<report::Found> {
     let mut outcomes = Vec::new();
     for &fault in &run.faults {
         eprintln!("{:?} {:?}: {fault:?}", run.kind, run.timers);
-        std::thread::sleep(std::time::Duration::from_secs(run.pause_s));
+        site.pause(Duration::from_secs(run.pause_s))?;
         outcomes.push(case::fail(&mut site, fault)?);
     }
-    let (kind, timers) = (run.kind, run.timers);
-    Ok(report::Found { kind, timers, fencing: !run.no_fencing, start, outcomes })
+    let Run { kind, timers, token_ms, no_fencing, .. } = *run;
+    Ok(report::Found { kind, timers, token_ms, fencing: !no_fencing, start, outcomes })
 }
 
 fn device(programs: &Programs, kind: Kind) -> anyhow::Result<device::Device> {
     let spec = Spec {
-        kind,
-        timers: Timers::Default,
+        settings: Settings { kind, timers: Timers::Default, token_ms: None, multicast: false },
         nodes: 2,
         others: 1,
         fencing: false,
@@ -203,9 +215,9 @@ fn device(programs: &Programs, kind: Kind) -> anyhow::Result<device::Device> {
 }
 
 fn boot(programs: &Programs, run: &Run) -> anyhow::Result<Site> {
+    let Run { kind, timers, token_ms, .. } = *run;
     Site::boot(Spec {
-        kind: run.kind,
-        timers: run.timers,
+        settings: Settings { kind, timers, token_ms, multicast: false },
         nodes: 3,
         others: 0,
         fencing: !run.no_fencing,
@@ -219,6 +231,7 @@ impl Default for Run {
         Self {
             kind: Kind::Synchrotron,
             timers: Timers::Default,
+            token_ms: None,
             no_fencing: false,
             faults: vec![Fault::Engine],
             pause_s: 0,

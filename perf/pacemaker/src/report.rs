@@ -12,6 +12,8 @@ use crate::site::Programs;
 pub(crate) struct Found {
     pub(crate) kind: Kind,
     pub(crate) timers: Timers,
+    /// Given instead, in milliseconds.
+    pub(crate) token_ms: Option<u32>,
     pub(crate) fencing: bool,
     pub(crate) start: Start,
     pub(crate) outcomes: Vec<Outcome>,
@@ -48,7 +50,8 @@ impl Compare {
             for &timers in &self.timers {
                 for kind in [Kind::Corosync, Kind::Synchrotron] {
                     let (faults, pause_s) = (self.faults.clone(), self.pause_s);
-                    let run = Run { kind, timers, no_fencing, faults, pause_s };
+                    let token_ms = None;
+                    let run = Run { kind, timers, token_ms, no_fencing, faults, pause_s };
                     found.push(crate::one(programs, &run)?);
                 }
             }
@@ -73,7 +76,9 @@ pub(crate) fn print(found: &[Found], json: bool) -> anyhow::Result<()> {
     println!("|---|---|---|---|---|---|---|---|---|");
     for cluster in found {
         let fencing = if cluster.fencing { "yes" } else { "no" };
-        let head = format!("| {} | {} | {fencing} |", word(&cluster.kind), word(&cluster.timers));
+        let timers =
+            cluster.token_ms.map_or_else(|| word(&cluster.timers), |ms| format!("{ms} ms"));
+        let head = format!("| {} | {timers} | {fencing} |", word(&cluster.kind));
         let Start { quorate_s, online_s, running_s } = cluster.start;
         println!(
             "{head} (start: quorate {quorate_s:.2}, online {online_s:.1}) | - | - | {running_s:.1} | - | - |"
@@ -94,7 +99,7 @@ pub(crate) fn print(found: &[Found], json: bool) -> anyhow::Result<()> {
 }
 
 /// A choice, as it is written on the command line.
-fn word(choice: &impl clap::ValueEnum) -> String {
+pub(crate) fn word(choice: &impl clap::ValueEnum) -> String {
     choice.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 

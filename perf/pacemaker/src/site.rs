@@ -7,10 +7,10 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use cluster::{Namespaces, Signal};
+use cluster::{Namespaces, Signal, stop};
 use tempfile::TempDir;
 
-use crate::conf::{self, Kind, Timers};
+use crate::conf::{self, Kind, Settings};
 use crate::fence::Desk;
 use crate::host::{self, Host, Program};
 
@@ -18,7 +18,7 @@ use crate::host::{self, Host, Program};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How often conditions are looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(2);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 /// MTU of the network.
 const MTU_BYTES: u32 = 1500;
@@ -26,8 +26,7 @@ const MTU_BYTES: u32 = 1500;
 /// What is wanted.
 #[derive(Clone, Debug)]
 pub(crate) struct Spec {
-    pub(crate) kind: Kind,
-    pub(crate) timers: Timers,
+    pub(crate) settings: Settings,
     /// How many machines.
     pub(crate) nodes: usize,
     /// Machines without an engine on the same network, after the others.
@@ -87,12 +86,13 @@ impl Site {
         let mut site = Self { spec, desk, seats, fenced: None, namespaces, dir };
         let addresses: Vec<Ipv4Addr> = site.nodes().map(|n| site.namespaces.address(n)).collect();
         let device = site.spec.device.then(|| site.namespaces.address(site.spec.nodes));
-        let text = conf::corosync(site.spec.kind, site.spec.timers, device, &addresses);
+        let text = conf::corosync(site.spec.settings, device, &addresses);
         site.link_tools()?;
         for index in 0..site.seats.len() {
             let home = site.home(index);
             fs::create_dir_all(home.join("etc"))?;
             fs::write(home.join("etc/corosync.conf"), &text)?;
+            stop::check()?;
             site.power_on(index)?;
         }
         Ok(site)
@@ -166,7 +166,7 @@ impl Site {
     /// When the machine is off.
     pub(crate) fn command(&self, index: usize, program: &str) -> anyhow::Result<Command> {
         let mut command = self.seat(index)?.host.command(Path::new(program));
-        if self.spec.kind == Kind::Synchrotron {
+        if self.spec.settings.kind == Kind::Synchrotron {
             command.env("LD_LIBRARY_PATH", &self.spec.programs.libraries);
         }
         Ok(command)
@@ -188,7 +188,7 @@ impl Site {
     /// When it cannot be started.
     pub(crate) fn said(&self, index: usize, line: &str) -> anyhow::Result<String> {
         let mut command = self.command(index, "/bin/sh")?;
-        let output = command.arg("-c").arg(line).stdin(std::process::Stdio::null()).output()?;
+        let output = host::answer(command.arg("-c").arg(line))?;
         let text = [output.stdout, output.stderr].concat();
         Ok(format!("{}({})\n", String::from_utf8_lossy(&text), output.status))
     }
@@ -211,7 +211,7 @@ impl Site {
     /// # Errors
     /// When it cannot be started.
     pub(crate) fn start_engine(&mut self, index: usize) -> anyhow::Result<()> {
-        let command = match self.spec.kind {
+        let command = match self.spec.settings.kind {
             Kind::Synchrotron => {
                 let engine = self.spec.programs.engine.clone();
                 let mut command = self.seat(index)?.host.command(&engine);
@@ -293,6 +293,11 @@ impl Site {
             .is_some_and(Program::is_running)
     }
 
+    /// The engine's process on a machine, as we number it.
+    pub(crate) fn engine_pid(&self, index: usize) -> Option<u32> {
+        self.seats[index].as_ref()?.engine.as_ref().map(Program::pid)
+    }
+
     /// Whether a machine runs the resource.
     pub(crate) fn has_resource(&self, index: usize) -> bool {
         self.seat(index).is_ok_and(|seat| seat.host.path(conf::RESOURCE_STATE).exists())
@@ -311,7 +316,7 @@ impl Site {
     /// Waits until something is so; meanwhile machines that somebody wants off are switched off.
     ///
     /// # Errors
-    /// When it is not so in time; what engines and Pacemaker said last is in the error.
+    /// When it is not so in time (what engines and Pacemaker said last is in the error), or we have been told to stop.
     pub(crate) fn wait(
         &mut self,
         what: &str,
@@ -320,6 +325,7 @@ impl Site {
     ) -> anyhow::Result<Instant> {
         let start = Instant::now();
         loop {
+            stop::check()?;
             self.serve()?;
             if condition(self) {
                 return Ok(Instant::now());
@@ -327,6 +333,15 @@ impl Site {
             ensure!(start.elapsed() < timeout, "not in {timeout:?}: {what}\n{}", self.tails());
             std::thread::sleep(LOOK_EVERY);
         }
+    }
+
+    /// Lets time pass.
+    ///
+    /// # Errors
+    /// When we have been told to stop.
+    pub(crate) fn pause(&mut self, time: Duration) -> anyhow::Result<()> {
+        let end = Instant::now() + time;
+        self.wait("some time", time + PATIENCE, |_| Instant::now() >= end).map(drop)
     }
 
     fn serve(&mut self) -> anyhow::Result<()> {
@@ -349,7 +364,7 @@ impl Site {
     }
 
     /// The last lines of every log, for error messages.
-    fn tails(&self) -> String {
+    pub(crate) fn tails(&self) -> String {
         const LINES: usize = 12;
         let mut text = String::new();
         for index in self.nodes() {

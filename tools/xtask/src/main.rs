@@ -1,4 +1,5 @@
-//! What CI runs, runnable at home: `cargo xtask tidy | ci | test | sim | link-capi | cpg-load | package | rdma-lab`.
+//! What CI runs, runnable at home: `cargo xtask tidy | ci | test | sim | link-capi | cpg-load | cpg-members | package |
+//! rdma-lab`.
 #![forbid(unsafe_code)]
 
 mod capi;
@@ -53,6 +54,12 @@ enum Task {
     },
     /// Run one program for process groups over Debian's Corosync and over ours: latency and throughput, side by side.
     CpgLoad(capi::load::Args),
+    /// Run a client of one group on each node over Debian's Corosync and over ours: start, steady state, failover.
+    CpgMembers {
+        /// `--nodes N`, `--clusters ...`, `--faults ...`, `--rounds N`, `--json`, ...
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
     /// Make Debian packages in `target/debian`, and try them in a clean Debian with `--try`.
     Package(package::Args),
     /// Run something beside soft-RoCE devices in an emulated machine; needs no hardware.
@@ -70,6 +77,9 @@ fn main() -> ExitCode {
         Task::LinkCapi { r#try: true } => test::c_libraries(&mut steps),
         Task::LinkCapi { r#try: false } => steps.check("link-capi", || capi::link().map(drop)),
         Task::CpgLoad(args) => steps.check("cpg-load", || capi::load::run(&args)),
+        Task::CpgMembers { args } => {
+            steps.check("cpg-members", || capi::members::run(&args));
+        }
         Task::Package(args) => steps.check("package", || package::run(&args)),
         Task::RdmaLab(args) => steps.check("rdma-lab", || lab::run(&args)),
     }

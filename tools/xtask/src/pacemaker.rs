@@ -9,7 +9,7 @@ use crate::run::run;
 use crate::steps::cargo;
 
 /// Programs and files this needs, and the Debian packages that have them.
-const NEEDS: [(&str, &str); 11] = [
+const NEEDS: [(&str, &str); 12] = [
     ("/usr/sbin/corosync-cfgtool", "corosync"),
     ("/usr/sbin/corosync-notifyd", "corosync-notifyd"),
     ("/usr/sbin/pacemakerd", "pacemaker"),
@@ -19,6 +19,7 @@ const NEEDS: [(&str, &str); 11] = [
     ("/usr/bin/corosync-qnetd", "corosync-qnetd"),
     ("/usr/sbin/dlm_controld", "dlm-controld"),
     ("/usr/sbin/sbd", "sbd"),
+    ("/usr/include/corosync/cpg.h", "libcpg-dev"),
     ("/usr/bin/nsenter", "util-linux"),
     ("/bin/hostname", "hostname"),
 ];
@@ -45,8 +46,14 @@ pub(crate) fn everyday() -> anyhow::Result<()> {
     let build = ["build", "--quiet", "-p", "synchrotron-daemon", "-p", "synchrotron-tools"];
     run(cargo(build).args(["-p", "synchrotron-pacemaker"]))?;
     let debug = places.target.join("debug");
-    let mut check = Command::new(debug.join("synchrotron-pacemaker"));
-    check.arg("check").arg("--libraries").arg(&places.out);
-    check.arg("--engine").arg(debug.join("synchrotrond"));
-    run(check.arg("--tools").arg(debug.join("synchrotron-corosync")))
+    let member = capi::load::build(&places, "member", &places.out)?;
+    let harness = || {
+        let mut harness = Command::new(debug.join("synchrotron-pacemaker"));
+        harness.arg("--libraries").arg(&places.out).arg("--engine").arg(debug.join("synchrotrond"));
+        harness.arg("--tools").arg(debug.join("synchrotron-corosync"));
+        harness
+    };
+    run(harness().arg("check"))?;
+    let groups = ["--nodes", "4", "--clusters", "same,own", "--rounds", "1", "--seconds", "0.5"];
+    run(harness().arg("groups").arg("--member").arg(member).args(groups))
 }

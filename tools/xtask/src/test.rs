@@ -22,6 +22,9 @@ pub(crate) fn run(steps: &mut Steps, quick: bool) {
         Err(reason) => steps.skip("tests in network namespaces", reason),
     }
     let pacemaker = namespaces.clone().and_then(|()| crate::pacemaker::needs());
+    if pacemaker.is_ok() {
+        workspace.env("SYNCHROTRON_PACEMAKER", "1");
+    }
     match namespaces.and_then(|()| host::ensure_program("corosync", "corosync")) {
         Ok(()) => _ = workspace.env("SYNCHROTRON_COROSYNC", "1"),
         Err(reason) => steps.skip("tests beside Corosync", &reason),

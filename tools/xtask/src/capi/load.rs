@@ -2,12 +2,13 @@
 //! over Debian's Corosync and over ours: the same binary, the same `corosync.conf`.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::ensure;
 use clap::Args as ClapArgs;
 
-use super::link;
+use super::{Places, link};
 use crate::host;
 use crate::run::run as run_command;
 use crate::steps::cargo;
@@ -33,8 +34,11 @@ const PROGRAMS: [(&str, &str); 4] =
 /// What Debian's package for building programs brings.
 const HEADER: &str = "/usr/include/corosync/cpg.h";
 
-/// Builds what is needed and runs both.
-pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+/// Makes sure that what runs over Debian's Corosync can be built and run.
+///
+/// # Errors
+/// What is missing.
+pub(super) fn prepare() -> anyhow::Result<()> {
     ensure!(host::is_root(), "network namespaces need root");
     for (program, package) in PROGRAMS {
         host::ensure_program(program, package).map_err(anyhow::Error::msg)?;
@@ -42,15 +46,30 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if !fs::exists(HEADER)? {
         host::install("libcpg-dev").map_err(anyhow::Error::msg)?;
     }
+    Ok(())
+}
+
+/// Builds one of the programs of `shm-ipc/capi/tests` with Debian's headers and library, into `dir`.
+///
+/// # Errors
+/// What the compiler says.
+pub(crate) fn build(places: &Places, name: &str, dir: &Path) -> anyhow::Result<PathBuf> {
+    let program = dir.join(name);
+    let source = places.root.join(format!("shm-ipc/capi/tests/{name}.c"));
+    let mut cc = Command::new("cc");
+    cc.args(["-O2", "-Wall", "-o"]).arg(&program).arg(source).arg("-lcpg");
+    run_command(&mut cc)?;
+    Ok(program)
+}
+
+/// Builds what is needed and runs both.
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    prepare()?;
     let places = link()?;
     run_command(&mut cargo(["build", "--quiet", "--release", "-p", "synchrotron-daemon"]))?;
     let dir = places.out.join("load");
     fs::create_dir_all(&dir)?;
-    let program = dir.join("load");
-    let source = places.root.join("shm-ipc/capi/tests/load.c");
-    let mut cc = Command::new("cc");
-    cc.args(["-O2", "-Wall", "-o"]).arg(&program).arg(source).arg("-lcpg");
-    run_command(&mut cc)?;
+    let program = build(&places, "load", &dir)?;
     let script = dir.join("load.sh");
     fs::write(&script, include_str!("load.sh"))?;
     for engine in ["corosync".into(), places.target.join("release/synchrotrond")] {

@@ -2,6 +2,7 @@
 
 mod engines;
 pub(crate) mod load;
+pub(crate) mod members;
 mod old_abi;
 mod table;
 mod trial;
