@@ -3,6 +3,7 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 use rustix::net::{
@@ -18,17 +19,13 @@ pub(crate) const FDS_MAX: usize = 8;
 const BACKLOG: i32 = 64;
 
 /// Starts to listen at `path` with these permissions. A socket file that nobody listens at any more is
-/// replaced; one with a listener is an error.
+/// replaced; one with a listener, or a file of another kind, is an error.
 pub(crate) fn listen(path: &Path, mode: u32) -> io::Result<OwnedFd> {
     let fd = socket()?;
     let address = SocketAddrUnix::new(path)?;
     match bind(&fd, &address) {
         Err(rustix::io::Errno::ADDRINUSE) => {
-            if connect(path).is_ok() {
-                let text = format!("{}: another engine listens there", path.display());
-                return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
-            }
-            std::fs::remove_file(path)?;
+            remove_stale(path)?;
             bind(&fd, &address)?;
         }
         other => other?,
@@ -38,6 +35,28 @@ pub(crate) fn listen(path: &Path, mode: u32) -> io::Result<OwnedFd> {
     listen_on(&fd, BACKLOG)?;
     rustix::io::ioctl_fionbio(&fd, true)?;
     Ok(fd)
+}
+
+/// Removes a socket file that nobody listens at any more, and nothing else: "refused" is also what the kernel
+/// says of files that are no sockets, and a listener with a full backlog says "try again".
+fn remove_stale(path: &Path) -> io::Result<()> {
+    let in_use = |what: &str| {
+        let text = format!("{}: {what}", path.display());
+        Err(io::Error::new(io::ErrorKind::AddrInUse, text))
+    };
+    if !std::fs::symlink_metadata(path)?.file_type().is_socket() {
+        return in_use("is there and is not a socket");
+    }
+    match connect(path) {
+        Ok(_) => in_use("another engine listens there"),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            in_use("another engine listens there")
+        }
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(path)
+        }
+        Err(error) => in_use(&format!("another program has it: {error}")),
+    }
 }
 
 /// Connects to `path`.
@@ -142,6 +161,30 @@ mod tests {
         assert_eq!(recv_bytes(&b, &mut buf).unwrap_err().kind(), io::ErrorKind::InvalidData);
         drop(a);
         assert_eq!(recv_bytes(&b, &mut buf).unwrap(), 0);
+    }
+
+    #[test]
+    fn only_a_socket_that_nobody_listens_at_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        std::fs::write(&path, "precious").unwrap();
+        assert_eq!(listen(&path, 0o600).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(std::fs::read(&path).unwrap(), b"precious");
+        let path = dir.path().join("socket");
+        let living = listen(&path, 0o600).unwrap();
+        assert_eq!(listen(&path, 0o600).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        // So busy that it takes nobody more for the moment.
+        let mut waiting = Vec::new();
+        while let Ok(fd) = connect(&path) {
+            waiting.push(fd);
+        }
+        assert_eq!(listen(&path, 0o600).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert!(path.exists(), "the living one's socket was removed");
+        drop((living, waiting));
+        listen(&path, 0o600).unwrap();
+        let stream = dir.path().join("stream");
+        let _other = std::os::unix::net::UnixListener::bind(&stream).unwrap();
+        assert_eq!(listen(&stream, 0o600).unwrap_err().kind(), io::ErrorKind::AddrInUse);
     }
 
     #[test]
