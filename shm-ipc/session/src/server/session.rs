@@ -120,7 +120,8 @@ impl Session {
 
     pub(super) fn quit(&mut self, group: u32) {
         self.groups.retain(|m| m.group != group);
-        if self.shared && !self.left.contains(&group) {
+        // One more than is looked through says "all of them".
+        if self.shared && self.left.len() <= LEFT_MAX && !self.left.contains(&group) {
             self.left.push(group);
         }
     }
@@ -148,5 +149,29 @@ impl Session {
 
     pub(super) fn is_evicted(&self) -> bool {
         matches!(self.life, Life::Evicted { .. })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    /// Else a program that joins and leaves without end would use the engine's memory up.
+    #[test]
+    fn groups_left_are_remembered_up_to_a_bound() {
+        let (seat, submit, _fds) = Seat::create(Config::new("/x").ring_sizes(0, 0), None).unwrap();
+        let (trust, seat) = (Trust::Shared, Box::new(seat));
+        let new = NewSession { session: 1, pid: 2, uid: 3, gid: 4, trust, seat, submit };
+        let mut session = Session::new(new, 1000);
+        session.shared = true;
+        for group in 0..1000 {
+            session.enter(group);
+            session.quit(group);
+        }
+        assert_eq!(session.left.len(), LEFT_MAX + 1);
+        assert!(session.may_want(999) && session.may_want(5000), "past the bound: all");
+        session.forget_left();
+        assert!(!session.may_want(999));
     }
 }
