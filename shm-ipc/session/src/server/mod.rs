@@ -38,6 +38,10 @@ use crate::park::Parking;
 /// so that one round always finds somebody who may send.
 const QUANTUM_BYTES: i64 = 65_536;
 
+/// What messages that are not sent cost their sender of its turn at least, in bytes: telling it is an item that
+/// every reader of the delivery ring has to step over, and a message may have no bytes at all.
+const REFUSAL_BYTES: usize = 512;
+
 /// Control records read from one session in one `poll`; more wait for the next.
 const CONTROLS_PER_POLL: usize = 16;
 
@@ -363,7 +367,7 @@ impl Server {
             }
             let (count, bytes) = session.intake.skip()?;
             // Costs its turn like messages that are sent, so that nobody keeps the engine busy with nothing.
-            session.deficit -= bytes as i64;
+            session.deficit -= bytes.max(REFUSAL_BYTES) as i64;
             session.touched = true;
             let spent = session.deficit <= 0;
             let id = session.id;
