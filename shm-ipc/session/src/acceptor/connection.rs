@@ -85,6 +85,8 @@ pub(super) struct Connection {
     /// Its bell, if that is a socket.
     bell: Option<OwnedFd>,
     pub(super) stage: Stage,
+    /// Whether its user was in the shared trust domain when it connected.
+    pub(super) trusted: bool,
     /// The session that hangs on this socket, from the Welcome to its end.
     pub(super) session: Option<u32>,
     pub(super) uid: u32,
@@ -93,12 +95,13 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(fd: OwnedFd, peer: &UCred, until: Instant) -> Self {
+    pub(super) fn new(fd: OwnedFd, peer: &UCred, trusted: bool, until: Instant) -> Self {
         Self {
             main: Line::new(fd, epoll::EventFlags::IN),
             notices: None,
             bell: None,
             stage: Stage::Greeting { until },
+            trusted,
             session: None,
             uid: peer.uid.as_raw(),
             gid: peer.gid.as_raw(),

@@ -19,7 +19,7 @@ impl Acceptor {
     pub(super) fn greet(&mut self, key: u64, bytes: &[u8]) {
         let outcome =
             self.read_hello(key, bytes).and_then(|(purpose, hello, trust)| match purpose {
-                Purpose::Control => self.open_control(key, &hello),
+                Purpose::Control => self.open_control(key, &hello, trust),
                 Purpose::Session => self.open_session(key, &hello, trust),
             });
         let Err(cause) = outcome else { return self.listen_again() };
@@ -58,9 +58,10 @@ impl Acceptor {
         Ok((purpose, hello, trust.ok_or(Cause::NotAuthorised)?))
     }
 
-    fn open_control(&mut self, key: u64, hello: &Hello) -> Result<(), Cause> {
+    fn open_control(&mut self, key: u64, hello: &Hello, trust: Trust) -> Result<(), Cause> {
         let open = |stage: &Stage| matches!(stage, Stage::Open { session: None });
-        if self.connections.values().filter(|c| open(&c.stage)).count() >= CONTROL_MAX {
+        let count = self.connections.values().filter(|c| open(&c.stage)).count();
+        if count >= share(trust, CONTROL_MAX) {
             return Err(Cause::TooMany);
         }
         let welcome = self.welcome(0, 0);
@@ -80,7 +81,7 @@ impl Acceptor {
     }
 
     fn open_session(&mut self, key: u64, hello: &Hello, trust: Trust) -> Result<(), Cause> {
-        if self.seats >= self.config.sessions_max {
+        if self.seats >= share(trust, self.config.sessions_max) {
             return Err(Cause::TooMany);
         }
         let sizes = self.config.ring_sizes(hello.submit_bytes.get(), hello.private_bytes.get());
@@ -141,6 +142,15 @@ impl Acceptor {
             private_bytes: 0.into(),
             boot: self.config.boot,
         }
+    }
+}
+
+/// How many of so many places there may be before users of a trust domain get no more: the last quarter is for
+/// those whom we trust, so that the others cannot keep them out.
+fn share(trust: Trust, places: usize) -> usize {
+    match trust {
+        Trust::Shared => places,
+        Trust::Private => places - places / 4,
     }
 }
 

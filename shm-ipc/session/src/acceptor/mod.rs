@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use rustix::event::epoll;
 use rustix::net::{SocketFlags, accept_with};
 
-use crate::access::Access;
+use crate::access::{Access, Trust};
 use crate::config::Config;
 use crate::hello::Cause;
 use crate::link::{Arrival, Departure, Link};
@@ -32,6 +32,9 @@ const CONTROL_MAX: usize = 512;
 
 /// How long a client may take from connecting to its Hello. A live one takes microseconds.
 const HANDSHAKE: Duration = Duration::from_secs(2);
+
+/// The same for users whom we do not trust, while as many are half open as may be: they must not keep others out.
+const HANDSHAKE_CROWDED: Duration = Duration::from_millis(100);
 
 /// Pause in accepting after the system ran out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -283,11 +286,14 @@ impl Acceptor {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        let stages = self.connections.values().filter_map(|c| match c.stage {
-            Stage::Greeting { until } => Some(until),
-            _ => None,
-        });
+        let crowded = self.is_crowded();
+        let stages = self.connections.values().filter_map(|c| greets_until(c, crowded));
         stages.chain(self.paused_until).min()
+    }
+
+    /// Whether nobody else is let in because of those that have not finished their handshake.
+    fn is_crowded(&self) -> bool {
+        self.half_open() >= HALF_OPEN_MAX
     }
 
     fn accept(&mut self) {
@@ -336,7 +342,10 @@ impl Acceptor {
         }
         self.next_connection += 1;
         self.counters.accepted += 1;
-        self.connections.insert(key, Connection::new(fd, &peer, Instant::now() + HANDSHAKE));
+        let (uid, gid) = (peer.uid.as_raw(), peer.gid.as_raw());
+        let trusted = self.config.access.admit(uid, gid, self.own_uid) == Some(Trust::Shared);
+        let connection = Connection::new(fd, &peer, trusted, Instant::now() + HANDSHAKE);
+        self.connections.insert(key, connection);
     }
 
     /// A connection is readable, writable or gone.
@@ -452,12 +461,10 @@ impl Acceptor {
         if self.paused_until.is_some_and(|until| until <= now) {
             self.paused_until = None;
         }
-        let late: Vec<u64> = self
-            .connections
-            .iter()
-            .filter(|(_, c)| matches!(c.stage, Stage::Greeting { until } if until <= now))
-            .map(|(key, _)| *key)
-            .collect();
+        let crowded = self.is_crowded();
+        let is_late = |c: &Connection| greets_until(c, crowded).is_some_and(|until| until <= now);
+        let late: Vec<u64> =
+            self.connections.iter().filter(|(_, c)| is_late(c)).map(|(key, _)| *key).collect();
         for key in late {
             self.counters.late += 1;
             if let Some(connection) = self.connections.get_mut(&key) {
@@ -469,8 +476,22 @@ impl Acceptor {
     }
 }
 
+/// Until when we wait for a connection's Hello, if we do.
+fn greets_until(connection: &Connection, crowded: bool) -> Option<Instant> {
+    match connection.stage {
+        Stage::Greeting { until } if crowded && !connection.trusted => {
+            Some(until - (HANDSHAKE - HANDSHAKE_CROWDED))
+        }
+        Stage::Greeting { until } => Some(until),
+        Stage::Open { .. } | Stage::Leaving => None,
+    }
+}
+
 impl Drop for Acceptor {
     fn drop(&mut self) {
         self.stop_listening();
     }
 }
+
+#[cfg(test)]
+mod tests;
