@@ -42,22 +42,29 @@ impl PoolConfig {
     /// The same configuration with sizes rounded as the pool will use them.
     pub fn rounded(self) -> Self {
         Self {
-            small_bytes: self.small_bytes.next_multiple_of(64).max(64),
-            large_bytes: self.large_bytes.next_multiple_of(PAGE).max(PAGE),
+            small_bytes: rounded_up(self.small_bytes.max(1), 64),
+            large_bytes: rounded_up(self.large_bytes.max(1), PAGE),
             ..self
         }
     }
 
     /// Bytes of the area of small slots, rounded up to whole pages so that large slots start on one.
     fn small_area(self) -> usize {
-        (self.small_bytes * self.small_count as usize).next_multiple_of(PAGE)
+        rounded_up(self.small_bytes.saturating_mul(self.small_count as usize), PAGE)
     }
 
-    /// Bytes a region must have for this configuration.
+    /// Bytes a region must have for this configuration; `usize::MAX`, which no region has, when they are more
+    /// than can be counted.
     pub fn region_bytes(self) -> usize {
         let c = self.rounded();
-        c.small_area() + c.large_bytes * c.large_count as usize
+        let large_area = c.large_bytes.saturating_mul(c.large_count as usize);
+        c.small_area().saturating_add(large_area)
     }
+}
+
+/// The next multiple, or as many bytes as can be counted.
+fn rounded_up(bytes: usize, unit: usize) -> usize {
+    bytes.checked_next_multiple_of(unit).unwrap_or(usize::MAX)
 }
 
 impl Default for PoolConfig {
@@ -129,6 +136,9 @@ pub struct Pool {
 
 impl Pool {
     /// A pool on the heap: for simulations, tests and tools that share nothing.
+    ///
+    /// # Panics
+    /// If the configuration asks for more than the address space has.
     pub fn heap(config: PoolConfig) -> Self {
         let len = config.region_bytes().max(PAGE);
         let layout = Layout::from_size_align(len, PAGE).expect("a pool fits the address space");
@@ -144,7 +154,8 @@ impl Pool {
     /// A pool over memory that `keeper` keeps valid.
     ///
     /// # Panics
-    /// If `len` is less than [`PoolConfig::region_bytes`] or `base` is not aligned to 4096 bytes.
+    /// If `len` is less than [`PoolConfig::region_bytes`], there are more than `u32::MAX` slots, or `base` is not
+    /// aligned to 4096 bytes.
     ///
     /// # Safety
     /// `base` must point to `len` initialised bytes that stay valid and writable until `keeper` is
@@ -157,9 +168,10 @@ impl Pool {
         keeper: Box<dyn Any>,
     ) -> Self {
         let config = config.rounded();
-        assert!(config.region_bytes() <= len, "region of {len} bytes is too small");
+        let needed = config.region_bytes();
+        assert!(needed <= len && needed < usize::MAX, "region of {len} bytes is too small");
         assert!((base.as_ptr() as usize).is_multiple_of(PAGE), "region must be page aligned");
-        let total = config.small_count + config.large_count;
+        let total = config.small_count.checked_add(config.large_count).expect("slots have 32 bits");
         let inner = Inner {
             base,
             config,

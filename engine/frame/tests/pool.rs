@@ -80,6 +80,20 @@ fn a_slice_past_the_end_is_refused() {
     let _ = frame.slice(100..129);
 }
 
+/// With sizes whose sum wraps, a region of a few bytes would pass for one with slots of exabytes.
+#[test]
+fn sizes_past_the_address_space_are_refused() {
+    let sane = PoolConfig { small_bytes: 64, small_count: 1, large_bytes: 4096, large_count: 1 };
+    for config in [
+        PoolConfig { small_bytes: 1 << 62, small_count: 4, ..sane },
+        PoolConfig { small_bytes: usize::MAX - 4, ..sane },
+        PoolConfig { large_bytes: 1 << 60, large_count: 16, ..sane },
+        PoolConfig { large_bytes: usize::MAX, ..sane },
+    ] {
+        assert!(std::panic::catch_unwind(|| Pool::heap(config)).is_err(), "{config:?}");
+    }
+}
+
 #[test]
 fn handles_outlive_the_pool_value() {
     let pool = small_pool();
