@@ -32,6 +32,9 @@ impl Commit {
         if !commit.members.is_subset(&NodeSet::first_n(nodes)) || commit.members.is_empty() {
             return Err(r.bad("members", nodes as u64));
         }
+        if commit.hop as usize > commit.members.len() {
+            return Err(r.bad("hop", commit.hop.into()));
+        }
         Ok(commit)
     }
 

@@ -13,6 +13,10 @@ pub const LINKS_MAX: usize = 8;
 /// Bytes of a hello before the sets.
 const FIXED_BYTES: usize = 1 + 1 + 1 + 1 + 1 + 8 + 8 + 4;
 
+/// Highest number of a hello: at one a nanosecond it is reached in 292 years. What counts on from one never
+/// overflows.
+const SEQ_MAX: u64 = u64::MAX >> 1;
+
 /// Flags.
 const URGENT: u8 = 1;
 const TOKEN_QUEUE: u8 = 2;
@@ -61,7 +65,7 @@ impl Hello {
         }
         let words = r.words()?;
         let (life, seq, list) = (r.u64()?, r.u64()?, r.u32()?);
-        if seq == 0 {
+        if seq == 0 || seq > SEQ_MAX {
             return Err(r.bad("seq", seq));
         }
         let mut hears = [NodeSet::EMPTY; LINKS_MAX];

@@ -207,6 +207,30 @@ fn every_format_fits_a_control_frame_at_its_largest() {
     assert_eq!(token.emit(&mut short), None);
 }
 
+/// What is counted on from a number that was received must not overflow.
+#[test]
+fn numbers_with_none_after_them_are_refused() {
+    let commit = Commit { ring: RING, hop: 2, members: NodeSet::first_n(2) };
+    for (hop, good) in [(2, true), (3, false), (u32::MAX, false)] {
+        let bytes = emitted(|out| Commit { hop, ..commit }.emit(out, 3));
+        assert_eq!(Commit::parse(&bytes, 3).is_ok(), good, "hop {hop}");
+    }
+    let hello = Hello {
+        urgent: false,
+        token_queue: false,
+        link: 0,
+        life: 1,
+        seq: 1,
+        list: 1,
+        links: 1,
+        hears: [NodeSet::EMPTY; LINKS_MAX],
+    };
+    for (seq, good) in [(u64::MAX >> 1, true), ((u64::MAX >> 1) + 1, false), (u64::MAX, false)] {
+        let bytes = emitted(|out| Hello { seq, ..hello.clone() }.emit(3, out));
+        assert_eq!(Hello::parse(&bytes).is_ok(), good, "seq {seq}");
+    }
+}
+
 #[test]
 fn ranges_join_with_their_neighbours() {
     let mut ranges = Ranges::NONE;
