@@ -9,8 +9,8 @@ use wire::{MemberId, RingId};
 
 use crate::QuorumEvent;
 
-/// A group as the programs of this node know it: given at the first local join, never used for
-/// another group while the engine runs. (The number on the wire is agreed anew in every view.)
+/// A group as the programs of this node know it: given at the first local join, below 2^28, and not used for
+/// another group before all others were. (The number on the wire is agreed anew in every view.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupHandle(pub u32);
 

@@ -9,6 +9,10 @@ use wire::{MemberId, NodeId};
 
 use crate::GroupHandle;
 
+/// Handles that there are: as many as the tag of a record in a submit ring has room for. Far more than groups, so
+/// that one that was given up is not given to another group before everybody has forgotten it.
+const HANDLES: u32 = 1 << 28;
+
 /// One group.
 #[derive(Debug)]
 pub(crate) struct Group {
@@ -232,13 +236,16 @@ impl Table {
         Some(removed)
     }
 
-    /// Gives a group a handle if it has none; `None` when handles are used up.
+    /// Gives a group a handle if it has none; `None` when there is no such group.
     pub(crate) fn give_handle(&mut self, number: u32) -> Option<GroupHandle> {
         if let Some(handle) = self.get(number)?.handle {
             return Some(handle);
         }
-        let handle = GroupHandle(self.next_handle);
-        self.next_handle = self.next_handle.checked_add(1)?;
+        let mut handle = GroupHandle(self.next_handle);
+        while self.by_handle.contains_key(&handle) {
+            handle.0 = (handle.0 + 1) % HANDLES;
+        }
+        self.next_handle = (handle.0 + 1) % HANDLES;
         self.get_mut(number)?.handle = Some(handle);
         self.by_handle.insert(handle, number);
         Some(handle)
@@ -289,5 +296,26 @@ impl Table {
 
     pub(crate) fn len(&self) -> usize {
         self.by_name.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn join(table: &mut Table, name: &[u8]) -> GroupHandle {
+        let member = MemberId { node: NodeId(1), session: 1, pid: 1 };
+        let number = table.add(name, Waiting { member, since: 0 }).unwrap();
+        table.give_handle(number).unwrap()
+    }
+
+    /// A program that joins new groups without end must not use the handles up for all.
+    #[test]
+    fn handles_start_again_when_all_were_given() {
+        let mut table = Table { next_handle: HANDLES - 1, ..Table::default() };
+        assert_eq!(join(&mut table, b"last"), GroupHandle(HANDLES - 1));
+        assert_eq!(join(&mut table, b"first"), GroupHandle(0));
+        table.next_handle = HANDLES - 1;
+        assert_eq!(join(&mut table, b"next"), GroupHandle(1), "two are in use");
     }
 }

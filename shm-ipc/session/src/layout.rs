@@ -16,8 +16,8 @@ pub const ALIGN: usize = 8;
 /// Longest name of a group, in bytes.
 pub const GROUP_NAME_BYTES_MAX: usize = 128;
 
-/// Highest group handle a tag has room for: 28 bits. A handle is used up by each new group that a
-/// local program joins; at one a second they last for eight years.
+/// Highest group handle a tag has room for: 28 bits. Each new group that a local program joins gets the next one; after
+/// the highest they start again, with those that are free.
 pub const GROUP_MAX: u32 = (1 << 28) - 1;
 
 /// What a record of a submit ring is.
