@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use scenarios::{SCENARIOS, Scenario, Step};
+use scenarios::{Scenario, Step};
 use synchrotron_vqsim::{Shell, Simulator, read_conf};
 
 const MS: u64 = 1_000_000;
@@ -33,7 +33,7 @@ fn conf(scenario: &Scenario, state_dir: &Path) -> String {
         "totem {{\n  version: 2\n  cluster_name: x\n}}\nsystem {{\n  state_dir: {}\n}}\nquorum {{\n  \
          provider: corosync_votequorum\n  {}\n}}\nlogging {{\n  to_stderr: no\n  to_syslog: no\n}}\nnodelist {{\n",
         state_dir.display(),
-        scenario.quorum
+        scenario.quorum.join("\n  ")
     );
     for (index, votes) in scenario.votes.iter().enumerate() {
         let id = index + 1;
@@ -53,7 +53,7 @@ fn ours(scenario: &Scenario) -> Vec<String> {
     let mut shell = Shell::new(simulator, &mut out, &mut err);
     let mut now_ns = 0;
     shell.start().expect("memory");
-    for step in scenario.steps {
+    for step in &scenario.steps {
         match step {
             Step::Do("show") => shell.run("show").map(drop).expect("memory"),
             Step::Do(command) | Step::Safer(command, _) | Step::Races(command, _) => {
@@ -93,9 +93,10 @@ fn label(step: &Step) -> String {
 
 fn table() -> String {
     let mut table = String::new();
-    for scenario in SCENARIOS {
+    for scenario in &scenarios::all() {
         let _ = writeln!(table, "## {}", scenario.name);
-        let keys = scenario.quorum.split_whitespace().collect::<Vec<_>>().join(" ");
+        let keys = scenario.quorum.join(" ");
+        let keys = keys.split_whitespace().collect::<Vec<_>>().join(" ");
         let _ = writeln!(table, "votes {:?} {keys}", scenario.votes);
         let labels = ["start".to_owned()].into_iter().chain(scenario.steps.iter().map(label));
         let blocks = ours(scenario);
@@ -252,12 +253,13 @@ fn debians_simulator_decides_alike() {
         );
         return;
     }
+    let scenarios = scenarios::all();
     let next = AtomicUsize::new(0);
     let found = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
-                while let Some(scenario) = SCENARIOS.get(next.fetch_add(1, Ordering::Relaxed)) {
+                while let Some(scenario) = scenarios.get(next.fetch_add(1, Ordering::Relaxed)) {
                     if let Some(difference) = compare(scenario) {
                         found.lock().expect("no panic").push(difference);
                     }
@@ -270,7 +272,7 @@ fn debians_simulator_decides_alike() {
         found.is_empty(),
         "{} of {} scenarios:\n{}",
         found.len(),
-        SCENARIOS.len(),
+        scenarios.len(),
         found.join("\n")
     );
 }
