@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use groups::{Clients, GroupHandle, Pulled, PulledKind};
-use wire::run::{ALIGN, FRAGMENT_HEADER_BYTES, FragmentHeader, RECORD_HEADER_BYTES};
-use zerocopy::IntoBytes;
+use wire::run::{ALIGN, FRAGMENT_HEADER_BYTES, RECORD_HEADER_BYTES, begin_fragment};
 
 use crate::content;
 use crate::history::{GroupId, MessageId};
@@ -170,19 +169,10 @@ impl Processes {
         let session = &mut self.sessions[at];
         let first = *session.queue.front()?;
         let group = session.handle(first.group)?;
-        let room = (buf.len() - FRAGMENT_HEADER_BYTES) / ALIGN * ALIGN;
-        let len = room.min(first.len - session.taken);
-        let header = FragmentHeader {
-            total: (first.len as u64).into(),
-            offset: (session.taken as u64).into(),
-            len: (len as u32).into(),
-            reserved: 0.into(),
-        };
-        let bytes = FRAGMENT_HEADER_BYTES + len.next_multiple_of(ALIGN);
-        buf[..FRAGMENT_HEADER_BYTES].copy_from_slice(header.as_bytes());
-        buf[FRAGMENT_HEADER_BYTES..bytes].fill(0);
-        let piece = &mut buf[FRAGMENT_HEADER_BYTES..FRAGMENT_HEADER_BYTES + len];
+        let piece = begin_fragment(buf, first.len as u64, session.taken as u64)?;
         content::fill(first.message, session.taken, piece);
+        let len = piece.len();
+        let bytes = FRAGMENT_HEADER_BYTES + len.next_multiple_of(ALIGN);
         session.taken += len;
         self.pending_bytes -= len as u64;
         if session.taken == first.len {

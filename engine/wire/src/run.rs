@@ -70,6 +70,28 @@ pub struct FragmentHeader {
 /// Bytes of a [`FragmentHeader`].
 pub const FRAGMENT_HEADER_BYTES: usize = size_of::<FragmentHeader>();
 
+/// Begins the body of a fragment run in `buf`: the header, and the padding after as much of a message of `total`
+/// bytes from `offset` on as there is room for. Returns the place for that piece, whose bytes are left as they
+/// are; the body is [`FRAGMENT_HEADER_BYTES`] and the piece's length, rounded up to [`ALIGN`]. `None`: no room for
+/// any piece.
+pub fn begin_fragment(buf: &mut [u8], total: u64, offset: u64) -> Option<&mut [u8]> {
+    let room = buf.len().checked_sub(FRAGMENT_HEADER_BYTES)? / ALIGN * ALIGN;
+    if room == 0 {
+        return None;
+    }
+    let len = total.saturating_sub(offset).min(room as u64) as usize;
+    let header = FragmentHeader {
+        total: total.into(),
+        offset: offset.into(),
+        len: (len as u32).into(),
+        reserved: 0.into(),
+    };
+    let (head, rest) = buf.split_at_mut(FRAGMENT_HEADER_BYTES);
+    head.copy_from_slice(header.as_bytes());
+    rest[len..len.next_multiple_of(ALIGN)].fill(0);
+    Some(&mut rest[..len])
+}
+
 /// One run of a checked payload.
 #[derive(Clone, Copy, Debug)]
 pub struct Run<'a> {
@@ -170,4 +192,33 @@ pub fn record_at(body: &[u8], at: usize) -> Option<(core::ops::Range<usize>, usi
     let end = start.checked_add(len)?;
     let next = end.checked_next_multiple_of(ALIGN)?;
     (next <= body.len()).then_some((start..end, next))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fragment_takes_what_there_is_room_for() {
+        let mut buf = [0xff; FRAGMENT_HEADER_BYTES + 23];
+        let piece = begin_fragment(&mut buf, 100, 40).expect("room for 16 bytes");
+        assert_eq!(piece.len(), 16, "a multiple of 8 while more is to come");
+        let (header, _) = FragmentHeader::read_from_prefix(&buf).expect("enough bytes");
+        let fields = (header.total.get(), header.offset.get(), header.len.get());
+        assert_eq!(fields, (100, 40, 16));
+    }
+
+    #[test]
+    fn the_last_fragment_is_padded_with_zeros() {
+        let mut buf = [0xff; 64];
+        assert_eq!(begin_fragment(&mut buf, 100, 97).expect("room").len(), 3);
+        assert_eq!(buf[FRAGMENT_HEADER_BYTES..][..9], [255, 255, 255, 0, 0, 0, 0, 0, 255]);
+    }
+
+    #[test]
+    fn without_room_for_a_piece_there_is_no_fragment() {
+        assert!(begin_fragment(&mut [0; FRAGMENT_HEADER_BYTES + ALIGN - 1], 100, 0).is_none());
+        assert!(begin_fragment(&mut [0; FRAGMENT_HEADER_BYTES + ALIGN], 100, 0).is_some());
+        assert!(begin_fragment(&mut [], 100, 0).is_none());
+    }
 }

@@ -3,8 +3,7 @@
 use std::collections::VecDeque;
 
 use groups::{Clients, GroupHandle, Pulled, PulledKind};
-use wire::run::{ALIGN, FRAGMENT_HEADER_BYTES, FragmentHeader, RECORD_HEADER_BYTES};
-use zerocopy::IntoBytes;
+use wire::run::{ALIGN, FRAGMENT_HEADER_BYTES, RECORD_HEADER_BYTES, begin_fragment};
 
 /// Bytes of a submit ring (the engine's default): how far a flood runs ahead.
 const SUBMIT_RING_BYTES: usize = 256 << 10;
@@ -93,17 +92,10 @@ impl Program {
     }
 
     fn fragment(&mut self, group: GroupHandle, buf: &mut [u8]) -> Option<Pulled> {
-        let room = buf.len().checked_sub(FRAGMENT_HEADER_BYTES + ALIGN)? / ALIGN * ALIGN;
-        let len = room.min(self.message_bytes - self.cut);
-        let header = FragmentHeader {
-            total: (self.message_bytes as u64).into(),
-            offset: (self.cut as u64).into(),
-            len: (len as u32).into(),
-            reserved: 0.into(),
-        };
+        let piece = begin_fragment(buf, self.message_bytes as u64, self.cut as u64)?;
+        piece.fill(0);
+        let len = piece.len();
         let bytes = FRAGMENT_HEADER_BYTES + len.next_multiple_of(ALIGN);
-        buf[..FRAGMENT_HEADER_BYTES].copy_from_slice(header.as_bytes());
-        buf[FRAGMENT_HEADER_BYTES..bytes].fill(0);
         self.cut += len;
         if self.cut == self.message_bytes {
             self.sent_one();

@@ -3,8 +3,7 @@
 use std::collections::VecDeque;
 
 use groups::{Clients, GroupHandle, Pulled, PulledKind};
-use wire::run::{ALIGN, FRAGMENT_HEADER_BYTES, FragmentHeader, RECORD_HEADER_BYTES};
-use zerocopy::IntoBytes;
+use wire::run::{ALIGN, FRAGMENT_HEADER_BYTES, RECORD_HEADER_BYTES, begin_fragment};
 
 /// Longest message sent in one piece; longer ones go in fragments.
 pub const WHOLE_BYTES_MAX: usize = 1000;
@@ -42,19 +41,9 @@ impl Queue {
         if buf.len() < FRAGMENT_ROOM_BYTES_MIN {
             return None;
         }
-        let rest = &message.bytes[self.taken..];
-        let room = (buf.len() - FRAGMENT_HEADER_BYTES) / ALIGN * ALIGN;
-        let piece = &rest[..rest.len().min(room)];
-        let header = FragmentHeader {
-            total: (message.bytes.len() as u64).into(),
-            offset: (self.taken as u64).into(),
-            len: (piece.len() as u32).into(),
-            reserved: 0.into(),
-        };
+        let piece = begin_fragment(buf, message.bytes.len() as u64, self.taken as u64)?;
+        piece.copy_from_slice(&message.bytes[self.taken..][..piece.len()]);
         let bytes = FRAGMENT_HEADER_BYTES + piece.len().next_multiple_of(ALIGN);
-        buf[..bytes].fill(0);
-        buf[..FRAGMENT_HEADER_BYTES].copy_from_slice(header.as_bytes());
-        buf[FRAGMENT_HEADER_BYTES..][..piece.len()].copy_from_slice(piece);
         let (session, group, safe) = (message.session, message.group, message.safe);
         self.taken += piece.len();
         self.fragments += 1;
