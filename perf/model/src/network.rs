@@ -42,47 +42,45 @@ impl Network {
     }
 }
 
+/// One direction of a node's link.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Lane {
+    /// When it is free again.
+    free_ns: u64,
+    /// How long it was in use.
+    pub(crate) busy_ns: u64,
+}
+
+impl Lane {
+    /// Carries something that comes at `at_ns` and takes `serial_ns`; returns when it starts.
+    fn carry(&mut self, at_ns: u64, serial_ns: u64) -> u64 {
+        let start_ns = at_ns.max(self.free_ns);
+        self.free_ns = start_ns + serial_ns;
+        self.busy_ns += serial_ns;
+        start_ns
+    }
+}
+
 /// One node's link.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Port {
-    /// When the sending side is free again.
-    out_free_ns: u64,
-    /// When the receiving side is free again.
-    in_free_ns: u64,
-    /// How long the sending side was in use.
-    pub(crate) out_busy_ns: u64,
-    /// How long the receiving side was in use.
-    pub(crate) in_busy_ns: u64,
+    /// From the node.
+    pub(crate) out: Lane,
+    /// To the node.
+    pub(crate) into: Lane,
 }
 
-/// Puts a burst on the wire at `at_ns`; returns when its first bit reaches the switch's far side.
-pub(crate) fn depart(
-    network: &Network,
-    port: &mut Port,
-    at_ns: u64,
-    bytes: usize,
-    count: usize,
-) -> u64 {
-    let serial_ns = network.serial_ns(bytes, count);
-    let start_ns = at_ns.max(port.out_free_ns);
-    port.out_free_ns = start_ns + serial_ns;
-    port.out_busy_ns += serial_ns;
-    start_ns + network.latency_ns
-}
+impl Network {
+    /// Puts a burst on the wire at `at_ns`; returns when its first bit reaches the switch's far side.
+    pub(crate) fn depart(&self, port: &mut Port, at_ns: u64, bytes: usize, count: usize) -> u64 {
+        port.out.carry(at_ns, self.serial_ns(bytes, count)) + self.latency_ns
+    }
 
-/// Takes a burst that starts to arrive at `at_ns`; returns when all of it is there.
-pub(crate) fn arrive(
-    network: &Network,
-    port: &mut Port,
-    at_ns: u64,
-    bytes: usize,
-    count: usize,
-) -> u64 {
-    let serial_ns = network.serial_ns(bytes, count);
-    let start_ns = at_ns.max(port.in_free_ns);
-    port.in_free_ns = start_ns + serial_ns;
-    port.in_busy_ns += serial_ns;
-    port.in_free_ns
+    /// Takes a burst that starts to arrive at `at_ns`; returns when all of it is there.
+    pub(crate) fn arrive(&self, port: &mut Port, at_ns: u64, bytes: usize, count: usize) -> u64 {
+        let serial_ns = self.serial_ns(bytes, count);
+        port.into.carry(at_ns, serial_ns) + serial_ns
+    }
 }
 
 #[cfg(test)]
@@ -93,15 +91,15 @@ mod tests {
     fn a_full_frame_takes_what_ethernet_takes() {
         let network = Network::switched(10.0);
         let mut port = Port::default();
-        assert_eq!(depart(&network, &mut port, 0, 1472, 1), 1_000);
-        assert_eq!(port.out_busy_ns, 1_231, "1538 bytes at 10 Gb/s");
-        assert_eq!(depart(&network, &mut port, 0, 1472, 1), 2_231, "after the one before it");
-        assert_eq!(arrive(&network, &mut port, 5_000, 1472, 1), 6_231);
+        assert_eq!(network.depart(&mut port, 0, 1472, 1), 1_000);
+        assert_eq!(port.out.busy_ns, 1_231, "1538 bytes at 10 Gb/s");
+        assert_eq!(network.depart(&mut port, 0, 1472, 1), 2_231, "after the one before it");
+        assert_eq!(network.arrive(&mut port, 5_000, 1472, 1), 6_231);
     }
 
     #[test]
     fn memory_has_no_rate() {
         let mut port = Port::default();
-        assert_eq!(arrive(&Network::HERE, &mut port, 7, 65_000, 45), 7);
+        assert_eq!(Network::HERE.arrive(&mut port, 7, 65_000, 45), 7);
     }
 }

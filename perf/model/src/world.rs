@@ -12,7 +12,7 @@ use wire::run::{FragmentHeader, RunKind};
 use zerocopy::FromBytes;
 
 use crate::machine::{Machine, Packet};
-use crate::network::{Port, arrive, depart};
+use crate::network::Port;
 use crate::{Cores, LatencyUs, Load, Plan, Prediction, Receive};
 
 /// A ring of 128 takes a fraction of a second.
@@ -167,7 +167,7 @@ impl<'p> World<'p> {
 
     fn marks(&self) -> Marks {
         let counters = |index: usize| self.machines[index].node.counters().node;
-        let ports = self.ports.iter().flat_map(|port| [port.in_busy_ns, port.out_busy_ns]);
+        let ports = self.ports.iter().flat_map(|port| [port.into.busy_ns, port.out.busy_ns]);
         Marks {
             received: self
                 .machines
@@ -206,7 +206,7 @@ impl<'p> World<'p> {
             What::Port(index, packet) => {
                 let (bytes, count) = (packet.bytes.len(), packet.datagrams());
                 let there_ns =
-                    arrive(&self.plan.network, &mut self.ports[index], at_ns, bytes, count);
+                    self.plan.network.arrive(&mut self.ports[index], at_ns, bytes, count);
                 self.put(there_ns, What::There(index, packet));
             }
             What::There(index, packet) => {
@@ -315,13 +315,8 @@ impl<'p> World<'p> {
         let spent_ns =
             spent_ns + costs.send_ns(datagrams, copies) + costs.frame_send_ns * datagrams as f64;
         let at_ns = now_ns + spent_ns.ceil() as u64;
-        let leaves_ns = depart(
-            &self.plan.network,
-            &mut self.ports[index],
-            at_ns,
-            packet.bytes.len(),
-            datagrams,
-        );
+        let (port, bytes) = (&mut self.ports[index], packet.bytes.len());
+        let leaves_ns = self.plan.network.depart(port, at_ns, bytes, datagrams);
         for receiver in receivers {
             self.put(leaves_ns, What::Port(receiver, packet.clone()));
         }
