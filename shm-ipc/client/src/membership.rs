@@ -7,7 +7,7 @@ use std::time::Instant;
 use session::SubmitError;
 use session::layout::RecordKind;
 
-use crate::event::Group;
+use crate::event::{Event, Group};
 use crate::receive::Ready;
 use crate::{Client, JoinError, LeaveError, RefusedReason};
 
@@ -102,10 +102,12 @@ impl Client {
             while let Some(ready) = self.advance() {
                 let group = match &ready {
                     // Only one membership of a name is possible, and ours is not under way any more.
-                    Ready::View(view) if view.is_first && *view.group.name == *name => {
+                    Ready::Whole(Event::View(view))
+                        if view.is_first && *view.group.name == *name =>
+                    {
                         (!self.groups.is_asked(request)).then(|| view.group.clone())
                     }
-                    Ready::Refused { request: its, reason } if *its == request => {
+                    Ready::Whole(Event::Refused { request: its, reason }) if *its == request => {
                         return Err(JoinError::Refused(*reason));
                     }
                     Ready::Ended(cause) => return Err(JoinError::Ended(*cause)),

@@ -32,22 +32,9 @@ pub(crate) enum Ready {
     InPlace(Range<usize>),
     /// A message in memory of ours.
     Owned(Run, Vec<u8>),
-    View(View),
-    Refused {
-        request: u32,
-        reason: RefusedReason,
-    },
-    NotSent {
-        group: u32,
-        count: u64,
-        reason: RefusedReason,
-    },
-    Dropped {
-        group: Group,
-        sender: Member,
-        total_bytes: u64,
-    },
-    Configuration(Configuration),
+    /// Anything that borrows nothing: neither a message nor the end.
+    Whole(Event<'static>),
+    /// The session is over.
     Ended(Cause),
 }
 
@@ -167,13 +154,7 @@ impl Client {
                 let (run, bytes) = &*self.inbox.owned.insert((run, bytes));
                 Event::Message(run.message(bytes))
             }
-            Ready::View(view) => Event::View(view),
-            Ready::Refused { request, reason } => Event::Refused { request, reason },
-            Ready::NotSent { group, count, reason } => Event::NotSent { group, count, reason },
-            Ready::Dropped { group, sender, total_bytes } => {
-                Event::Dropped { group, sender, total_bytes }
-            }
-            Ready::Configuration(configuration) => Event::Configuration(configuration),
+            Ready::Whole(event) => event,
             Ready::Ended(Cause::Gone | Cause::Stopping | Cause::Closed) => Event::Disconnected,
             Ready::Ended(cause) => Event::Evicted(cause),
         }
@@ -289,7 +270,8 @@ impl Client {
             Step::Partial => None,
             Step::Assembled(bytes) => Some(Ready::Owned(run, bytes)),
             Step::TooMuch(total_bytes) => {
-                Some(Ready::Dropped { group: run.group, sender: run.sender, total_bytes })
+                let Run { group, sender, .. } = run;
+                Some(Ready::Whole(Event::Dropped { group, sender, total_bytes }))
             }
             Step::Whole => {
                 let body = self.attachment.item_body();
@@ -326,7 +308,7 @@ impl Client {
             self.assembly.group_left(handle);
             self.groups.left(handle);
         }
-        Some(Ready::View(View {
+        Some(Ready::Whole(Event::View(View {
             group,
             order: item.order(),
             members: view.members,
@@ -335,7 +317,7 @@ impl Client {
             left: if is_first { Vec::new() } else { changes(&view.left) },
             is_first,
             is_last,
-        }))
+        })))
     }
 
     /// Everything without messages or members in it.
@@ -349,11 +331,11 @@ impl Client {
             Kind::Refused => {
                 let request = item.position.get();
                 self.groups.refused(request);
-                Some(Ready::Refused { request, reason })
+                Some(Ready::Whole(Event::Refused { request, reason }))
             }
             Kind::NotSent => {
                 let (group, count) = (item.group.get(), item.seq.get());
-                Some(Ready::NotSent { group, count, reason })
+                Some(Ready::Whole(Event::NotSent { group, count, reason }))
             }
             Kind::Configuration => {
                 let synced = item.count.get() == 2;
@@ -362,13 +344,13 @@ impl Client {
                 }
                 let body = self.attachment.item_body();
                 let nodes = body.as_chunks().0.iter().map(|n| u32::from_le_bytes(*n));
-                Some(Ready::Configuration(Configuration {
+                Some(Ready::Whole(Event::Configuration(Configuration {
                     ring_seq: item.ring_seq.get(),
                     ring_rep: item.ring_rep.get(),
                     transitional: item.count.get() == 1,
                     synced,
                     nodes: nodes.collect(),
-                }))
+                })))
             }
             _ => None,
         }
@@ -413,7 +395,7 @@ impl Ready {
     fn bytes(&self) -> usize {
         let more = match self {
             Self::Owned(_, bytes) => bytes.len(),
-            Self::View(view) => view.members.len() * size_of::<Member>(),
+            Self::Whole(Event::View(view)) => view.members.len() * size_of::<Member>(),
             _ => 0,
         };
         size_of::<Self>() + more
