@@ -48,6 +48,29 @@ impl DerefMut for Loan<'_> {
     }
 }
 
+/// What of a message that lies in several parts was not sent yet.
+struct Rest<'a> {
+    /// The rest of a part that was sent in part.
+    part: &'a [u8],
+    others: &'a [&'a [u8]],
+}
+
+impl Rest<'_> {
+    /// Copies the next bytes to `to`, which is no longer than all that is left.
+    #[inline]
+    fn fill(&mut self, mut to: &mut [u8]) {
+        while !to.is_empty() {
+            if self.part.is_empty() {
+                (self.part, self.others) = (self.others[0], &self.others[1..]);
+            }
+            let (now, later) = self.part.split_at(self.part.len().min(to.len()));
+            let (here, rest) = to.split_at_mut(now.len());
+            here.copy_from_slice(now);
+            (self.part, to) = (later, rest);
+        }
+    }
+}
+
 impl Client {
     /// Publishes a message (agreed delivery), waiting for room in the submit ring as long as it
     /// takes. What arrives meanwhile is set aside in memory of this process (up to 32 MiB and one
@@ -56,7 +79,7 @@ impl Client {
     /// # Errors
     /// See [`PublishError`]; then nothing was published.
     pub fn publish(&mut self, group: &Group, bytes: &[u8]) -> Result<(), PublishError> {
-        self.send(group, bytes, false, true)
+        self.publish_parts(group, &[bytes], false, true)
     }
 
     /// Publishes a message with safe delivery: it is delivered nowhere before every node of the ring has it.
@@ -64,7 +87,7 @@ impl Client {
     /// # Errors
     /// See [`PublishError`]; then nothing was published.
     pub fn publish_safe(&mut self, group: &Group, bytes: &[u8]) -> Result<(), PublishError> {
-        self.send(group, bytes, true, true)
+        self.publish_parts(group, &[bytes], true, true)
     }
 
     /// Publishes a message of at most 32 KiB if there is room now.
@@ -72,7 +95,7 @@ impl Client {
     /// # Errors
     /// See [`PublishError`]; then nothing was published.
     pub fn try_publish(&mut self, group: &Group, bytes: &[u8]) -> Result<(), PublishError> {
-        self.send(group, bytes, false, false)
+        self.try_send(group, bytes, false)
     }
 
     /// As [`Client::try_publish`], with safe delivery.
@@ -80,7 +103,7 @@ impl Client {
     /// # Errors
     /// See [`PublishError`]; then nothing was published.
     pub fn try_publish_safe(&mut self, group: &Group, bytes: &[u8]) -> Result<(), PublishError> {
-        self.send(group, bytes, true, false)
+        self.try_send(group, bytes, true)
     }
 
     /// Publishes a message that lies in several pieces, of any length that the engine takes. With `wait` as
@@ -97,9 +120,11 @@ impl Client {
     ) -> Result<(), PublishError> {
         let total: usize = parts.iter().map(|part| part.len()).sum();
         self.check(group, total as u64)?;
+        self.patience.found();
+        let mut rest = Rest { part: &[], others: parts };
         if total <= PIECE_BYTES {
             let kind = if safe { RecordKind::SafeMessage } else { RecordKind::Message };
-            return self.send_record(kind, group, parts, wait);
+            return self.send_record(kind, group, (&[], total), &mut rest, wait);
         }
         let pieces = total.div_ceil(PIECE_BYTES);
         let room = pieces * record_bytes(PIECE_BYTES + PIECE_HEADER_BYTES);
@@ -108,26 +133,12 @@ impl Client {
             return Err(PublishError::Full);
         }
         let kind = if safe { RecordKind::SafePiece } else { RecordKind::Piece };
-        let mut rest = parts.iter().copied();
-        let mut part: &[u8] = &[];
-        let mut offset = 0;
-        while offset < total {
+        for offset in (0..total).step_by(PIECE_BYTES) {
             let mut header = [0; PIECE_HEADER_BYTES];
             header[..8].copy_from_slice(&(total as u64).to_le_bytes());
             header[8..].copy_from_slice(&(offset as u64).to_le_bytes());
-            let mut record: Vec<&[u8]> = vec![&header];
-            let mut left = PIECE_BYTES.min(total - offset);
-            offset += left;
-            while left > 0 {
-                while part.is_empty() {
-                    part = rest.next().unwrap_or_default();
-                }
-                let (here, after) = part.split_at(left.min(part.len()));
-                record.push(here);
-                left -= here.len();
-                part = after;
-            }
-            self.send_record(kind, group, &record, true)?;
+            let len = PIECE_BYTES.min(total - offset);
+            self.send_record(kind, group, (&header, len), &mut rest, true)?;
         }
         Ok(())
     }
@@ -175,51 +186,30 @@ impl Client {
         }
     }
 
-    fn send(
-        &mut self,
-        group: &Group,
-        bytes: &[u8],
-        safe: bool,
-        may_wait: bool,
-    ) -> Result<(), PublishError> {
-        self.check(group, bytes.len() as u64)?;
-        self.patience.found();
-        if bytes.len() <= PIECE_BYTES {
-            let kind = if safe { RecordKind::SafeMessage } else { RecordKind::Message };
-            return self.send_record(kind, group, &[bytes], may_wait);
-        }
-        if !may_wait {
+    fn try_send(&mut self, group: &Group, bytes: &[u8], safe: bool) -> Result<(), PublishError> {
+        if bytes.len() > PIECE_BYTES {
+            self.check(group, bytes.len() as u64)?;
             return Err(PublishError::TooLongForOnePiece { found: bytes.len(), max: PIECE_BYTES });
         }
-        let kind = if safe { RecordKind::SafePiece } else { RecordKind::Piece };
-        let mut offset = 0_u64;
-        for piece in bytes.chunks(PIECE_BYTES) {
-            let mut header = [0; PIECE_HEADER_BYTES];
-            header[..8].copy_from_slice(&(bytes.len() as u64).to_le_bytes());
-            header[8..].copy_from_slice(&offset.to_le_bytes());
-            self.send_record(kind, group, &[&header, piece], true)?;
-            offset += piece.len() as u64;
-        }
-        Ok(())
+        self.publish_parts(group, &[bytes], safe, false)
     }
 
+    /// Submits one record: a header and that many bytes of what was not sent yet.
     fn send_record(
         &mut self,
         kind: RecordKind,
         group: &Group,
-        parts: &[&[u8]],
+        (header, body_bytes): (&[u8], usize),
+        rest: &mut Rest<'_>,
         may_wait: bool,
     ) -> Result<(), PublishError> {
-        let len = parts.iter().map(|part| part.len()).sum();
+        let len = header.len() + body_bytes;
         loop {
             match self.attachment.loan(kind, group.handle, len).map_err(PublishError::from) {
                 Ok(mut loan) => {
-                    let mut to = loan.bytes_mut();
-                    for part in parts {
-                        let (here, rest) = to.split_at_mut(part.len());
-                        here.copy_from_slice(part);
-                        to = rest;
-                    }
+                    let (head, body) = loan.bytes_mut().split_at_mut(header.len());
+                    head.copy_from_slice(header);
+                    rest.fill(body);
                     loan.send();
                     return Ok(());
                 }
