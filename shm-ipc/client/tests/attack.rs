@@ -3,6 +3,7 @@
 
 mod engine;
 mod raw;
+mod witness;
 
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
@@ -10,11 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use client::{Client, Event, Group, Options};
 use engine::Engine;
-use raw::{RawSession, Seeded};
-
-const LONG: Option<Duration> = Some(Duration::from_secs(10));
+use raw::{RawSession, Seeded, record};
+use witness::Witness;
 
 /// Where the words lie that a client may write: see `session::seat` and the layouts of the rings.
 const SUBMIT_HEAD: u64 = 0;
@@ -27,15 +26,6 @@ const PAGE: u64 = 4096;
 
 /// Stores of one attacker.
 const STORES: usize = 600;
-
-/// Bytes of a record.
-fn record(tag: u32, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = (payload.len() as u32).to_le_bytes().to_vec();
-    bytes.extend_from_slice(&tag.to_le_bytes());
-    bytes.extend_from_slice(payload);
-    bytes.resize(bytes.len().next_multiple_of(8), 0);
-    bytes
-}
 
 /// A hostile client that has joined a group like any other.
 struct Attacker {
@@ -104,44 +94,10 @@ impl Attacker {
     }
 }
 
-/// A good client in the same group as the attackers.
-struct Good {
-    client: Client,
-    group: Group,
-    next: u64,
-}
-
-impl Good {
-    fn new(engine: &Engine) -> Self {
-        let mut client = Client::connect(engine.path(), Options::default()).unwrap();
-        let group = client.join(b"target").unwrap();
-        Self { client, group, next: 0 }
-    }
-
-    /// Its own messages come back, in order, whatever others send and however they come and go.
-    fn check(&mut self, count: u64) {
-        let me = self.client.me();
-        for i in self.next..self.next + count {
-            self.client.publish(&self.group, &i.to_le_bytes()).unwrap();
-        }
-        let end = self.next + count;
-        while self.next < end {
-            match self.client.recv(LONG) {
-                Some(Event::Message(m)) if m.sender == me => {
-                    assert_eq!(m.bytes, self.next.to_le_bytes());
-                    self.next += 1;
-                }
-                Some(Event::Message(_) | Event::View(_)) => {}
-                other => panic!("{other:?}"),
-            }
-        }
-    }
-}
-
 #[test]
 fn a_good_client_goes_on_while_others_write_over_everything() {
     let engine = Engine::start();
-    let mut good = Good::new(&engine);
+    let mut good = Witness::join(&engine, b"target");
     let mut seeded = Seeded(4711);
     let (mut on_ring, mut stayed) = (0, 0);
     for round in 0..120_u64 {
@@ -151,7 +107,7 @@ fn a_good_client_goes_on_while_others_write_over_everything() {
         // Until it reads from the delivery ring like the good one, most of the time.
         let deadline = Instant::now() + Duration::from_millis(200);
         while round % 4 > 0 && Instant::now() < deadline {
-            good.check(20);
+            good.hears_itself(20);
             attacker.pretend_to_read();
             if engine.shown().sessions.iter().filter(|s| s.2).count() > 1 {
                 on_ring += 1;
@@ -171,9 +127,9 @@ fn a_good_client_goes_on_while_others_write_over_everything() {
             attacker
         });
         while !scribbling.is_finished() {
-            good.check(20);
+            good.hears_itself(20);
         }
-        good.check(20);
+        good.hears_itself(20);
         let attacker = scribbling.join().unwrap();
         stayed += u64::from(attacker.session.raw.fd_is_open());
     }
@@ -181,7 +137,7 @@ fn a_good_client_goes_on_while_others_write_over_everything() {
     assert!(on_ring > 10, "the attackers did not get where it hurts: {on_ring}");
     let evicted = shown.counters.evicted_protocol;
     assert!(evicted > 40, "the attack did not bite: {evicted} evicted, {stayed} open");
-    good.check(10);
+    good.hears_itself(10);
     while good.client.try_recv().is_some() {}
     engine.until("all slots back", |s| s.small_free == 2048 && s.backlog_bytes == 0);
 }
@@ -222,7 +178,7 @@ fn memory_that_outlives_its_client_is_not_listened_to() {
 #[test]
 fn a_flood_of_messages_to_nowhere_keeps_nobody_waiting() {
     let engine = Engine::start();
-    let mut good = Good::new(&engine);
+    let mut good = Witness::join(&engine, b"target");
     let mut attacker = Attacker::join(&engine, b"elsewhere");
     let stop = Arc::new(AtomicBool::new(false));
     let flooding = thread::spawn({
@@ -239,7 +195,7 @@ fn a_flood_of_messages_to_nowhere_keeps_nobody_waiting() {
     });
     engine.until("the flood", |s| s.counters.not_sent > 10_000);
     for _ in 0..20 {
-        good.check(50);
+        good.hears_itself(50);
     }
     stop.store(true, Ordering::Relaxed);
     flooding.join().unwrap();

@@ -2,51 +2,20 @@
 
 mod engine;
 mod raw;
+mod witness;
 
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
-use client::{Client, Control, Event, Group, Options};
+use client::{Client, Control, Options};
 use engine::Engine;
-use raw::{Raw, RawSession, Seeded, hello};
-
-const LONG: Option<Duration> = Some(Duration::from_secs(10));
-
-/// A well-behaved program that must not notice anything.
-struct Witness {
-    client: Client,
-    group: Group,
-    next: u64,
-}
-
-impl Witness {
-    fn new(engine: &Engine) -> Self {
-        let mut client = Client::connect(engine.path(), Options::default()).unwrap();
-        let group = client.join(b"witness").unwrap();
-        let mut witness = Self { client, group, next: 0 };
-        assert!(matches!(witness.client.recv(LONG), Some(Event::View(_))));
-        witness
-    }
-
-    /// Sends and gets some; sees nothing else.
-    fn check(&mut self) {
-        for i in self.next..self.next + 20 {
-            self.client.publish(&self.group, &i.to_le_bytes()).unwrap();
-        }
-        for i in self.next..self.next + 20 {
-            match self.client.recv(LONG) {
-                Some(Event::Message(m)) => assert_eq!(m.bytes, i.to_le_bytes()),
-                other => panic!("{other:?}"),
-            }
-        }
-        self.next += 20;
-    }
-}
+use raw::{Raw, RawSession, Seeded, hello, record};
+use witness::Witness;
 
 #[test]
 fn garbage_on_the_socket_is_refused() {
     let engine = Engine::start();
-    let mut witness = Witness::new(&engine);
+    let mut witness = Witness::join(&engine, b"witness");
     let mut seeded = Seeded(17);
     for round in 0..400_u64 {
         let raw = Raw::connect(engine.path());
@@ -81,7 +50,7 @@ fn garbage_on_the_socket_is_refused() {
     let raw = Raw::connect(engine.path());
     raw.send(&vec![1; 60_000]);
     assert_eq!(raw.refusal(), Some(6));
-    witness.check();
+    witness.hears_only_itself(20);
     assert_eq!(engine.shown().counters.opened, 1);
 }
 
@@ -90,12 +59,12 @@ fn a_client_that_says_nothing_is_dropped_and_does_not_keep_others_waiting() {
     let engine = Engine::start();
     let silent: Vec<Raw> = (0..60).map(|_| Raw::connect(engine.path())).collect();
     let start = Instant::now();
-    Witness::new(&engine).check();
+    Witness::join(&engine, b"witness").hears_only_itself(20);
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
     assert_eq!(silent[0].refusal(), Some(11));
     // More than may be half open: the rest wait in the backlog and have their turn.
     let more: Vec<Raw> = (0..40).map(|_| Raw::connect(engine.path())).collect();
-    Witness::new(&engine).check();
+    Witness::join(&engine, b"witness").hears_only_itself(20);
     drop(more);
 }
 
@@ -129,7 +98,7 @@ fn what_clients_may_not_write_they_cannot_write() {
 #[test]
 fn scribbling_over_everything_harms_nobody_else() {
     let engine = Engine::start();
-    let mut witness = Witness::new(&engine);
+    let mut witness = Witness::join(&engine, b"witness");
     let mut seeded = Seeded(99);
     let mut evicted = 0;
     for round in 0..300 {
@@ -147,7 +116,7 @@ fn scribbling_over_everything_harms_nobody_else() {
             session.ring();
         }
         if round % 10 == 0 {
-            witness.check();
+            witness.hears_only_itself(20);
         }
         // A head that is possible, over whatever lies in the data now.
         session.write(0, &(seeded.below(32) * 8).to_le_bytes());
@@ -156,19 +125,10 @@ fn scribbling_over_everything_harms_nobody_else() {
         evicted = shown.counters.evicted_protocol;
     }
     assert!(evicted > 100, "most of it is noticed: {evicted}");
-    witness.check();
+    witness.hears_only_itself(20);
     // Gives back what the witness read last.
     assert!(witness.client.try_recv().is_none());
     engine.until("all of them gone", |s| s.sessions.len() == 1 && s.small_free == 2048);
-}
-
-/// Bytes of a record.
-fn record(tag: u32, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = (payload.len() as u32).to_le_bytes().to_vec();
-    bytes.extend_from_slice(&tag.to_le_bytes());
-    bytes.extend_from_slice(payload);
-    bytes.resize(bytes.len().next_multiple_of(8), 0);
-    bytes
 }
 
 #[test]
@@ -198,7 +158,7 @@ fn well_formed_nonsense_is_noticed_too() {
         ("a leave between pieces", [piece(100, 0, 10), record(6 << 28, &[1; 4])].concat()),
     ];
     let engine = Engine::start();
-    let mut witness = Witness::new(&engine);
+    let mut witness = Witness::join(&engine, b"witness");
     for (i, (what, bytes)) in cases.into_iter().enumerate() {
         let session = RawSession::open(engine.path());
         session.write(4096, &join);
@@ -213,7 +173,7 @@ fn well_formed_nonsense_is_noticed_too() {
         engine.until(what, |s| s.counters.evicted_protocol == count);
         assert_eq!(session.raw.refusal(), Some(6), "{what}");
     }
-    witness.check();
+    witness.hears_only_itself(20);
 }
 
 #[test]

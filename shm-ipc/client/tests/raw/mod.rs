@@ -128,6 +128,15 @@ impl RawSession {
     }
 }
 
+/// Bytes of a record.
+pub(crate) fn record(tag: u32, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = (payload.len() as u32).to_le_bytes().to_vec();
+    bytes.extend_from_slice(&tag.to_le_bytes());
+    bytes.extend_from_slice(payload);
+    bytes.resize(bytes.len().next_multiple_of(8), 0);
+    bytes
+}
+
 /// Numbers from a seed.
 pub(crate) struct Seeded(pub(crate) u64);
 
