@@ -67,6 +67,9 @@ fn nothing_is_left_of_programs_killed_at_any_moment() {
     assert!(matches!(witness.recv(LONG), Some(Event::View(_))));
     let me = witness.me();
     engine.until("the witness alone", |s| s.sessions.len() == 1 && s.small_free == 2048);
+    // An answer means that the control thread has done with the handshake, too, and closed its own descriptors of
+    // what it sent.
+    witness.ask(b"are you done?", Duration::from_secs(20)).unwrap();
     let before = holdings();
     // More of them on demand.
     let kills = std::env::var("SYNCHROTRON_KILLS").map_or(64, |n| n.parse().unwrap());
