@@ -19,6 +19,16 @@ fn check(body: impl Fn() + Sync + Send + 'static) {
     model.check(body);
 }
 
+/// Waits for the next record.
+fn pop(consumer: &mut spsc::Consumer, payload: &mut Vec<u8>) -> u32 {
+    loop {
+        match consumer.pop(payload).unwrap() {
+            Some(tag) => return tag,
+            None => thread::yield_now(),
+        }
+    }
+}
+
 /// Records come out whole, in order, and across the wrap, with the consumer giving room back.
 #[test]
 fn spsc_hands_records_over_in_order() {
@@ -36,12 +46,7 @@ fn spsc_hands_records_over_in_order() {
         });
         let mut payload = Vec::new();
         for value in 1..=3_u64 {
-            let tag = loop {
-                match consumer.pop(&mut payload).unwrap() {
-                    Some(tag) => break tag,
-                    None => thread::yield_now(),
-                }
-            };
+            let tag = pop(&mut consumer, &mut payload);
             assert_eq!((tag, &payload[..]), (value as u32, &value.to_le_bytes()[..]));
         }
         writer.join().unwrap();
@@ -148,6 +153,18 @@ impl Payloads {
     }
 }
 
+/// A ring of so many descriptors, and its only reader, which may hold so many at a time.
+fn one_reader(
+    capacity: usize,
+    lease_max: u32,
+) -> (broadcast::Producer, broadcast::ReaderId, broadcast::Reader) {
+    let memory = broadcast::Memory::heap(capacity, lease_max).unwrap();
+    let mut producer = broadcast::Producer::new(&memory).unwrap();
+    let cursor = broadcast::Cursor::heap();
+    let (id, _) = producer.add_reader(&cursor, None);
+    (producer, id, broadcast::Reader::new(&memory, &cursor))
+}
+
 fn descriptor(slot: u64, value: u64) -> broadcast::Descriptor {
     [slot, value, 0, 0, 0, 0, 0]
 }
@@ -197,11 +214,7 @@ fn broadcast_reuses_only_what_all_readers_released() {
 #[test]
 fn a_diverted_reader_never_sees_reused_payloads() {
     check(|| {
-        let memory = broadcast::Memory::heap(4, 2).unwrap();
-        let mut producer = broadcast::Producer::new(&memory).unwrap();
-        let cursor = broadcast::Cursor::heap();
-        let (id, _) = producer.add_reader(&cursor, None);
-        let mut reader = broadcast::Reader::new(&memory, &cursor);
+        let (mut producer, id, mut reader) = one_reader(4, 2);
         let payloads = Payloads::new(3);
         for value in 0..3 {
             payloads.write(value, value);
@@ -253,11 +266,7 @@ fn a_diverted_reader_never_sees_reused_payloads() {
 #[test]
 fn a_reader_comes_back_to_the_ring() {
     check(|| {
-        let memory = broadcast::Memory::heap(4, 4).unwrap();
-        let mut producer = broadcast::Producer::new(&memory).unwrap();
-        let cursor = broadcast::Cursor::heap();
-        let (id, _) = producer.add_reader(&cursor, None);
-        let mut reader = broadcast::Reader::new(&memory, &cursor);
+        let (mut producer, id, mut reader) = one_reader(4, 4);
         producer.push(&descriptor(0, 0)).unwrap();
         producer.publish();
         let held = producer.divert(id).unwrap();
@@ -275,12 +284,7 @@ fn a_reader_comes_back_to_the_ring() {
             producer.publish();
         });
         let mut payload = Vec::new();
-        let at = loop {
-            match back.pop(&mut payload).unwrap() {
-                Some(at) => break u64::from(at),
-                None => thread::yield_now(),
-            }
-        };
+        let at = u64::from(pop(&mut back, &mut payload));
         assert_eq!(at, 2);
         let epoch = u64::from_le_bytes(payload[..].try_into().unwrap());
         reader.resume(broadcast::Return { index: at, epoch });
@@ -302,11 +306,7 @@ fn a_reader_comes_back_to_the_ring() {
 #[test]
 fn a_reader_notices_a_diversion_that_is_over_already() {
     check(|| {
-        let memory = broadcast::Memory::heap(4, 4).unwrap();
-        let mut producer = broadcast::Producer::new(&memory).unwrap();
-        let cursor = broadcast::Cursor::heap();
-        let (id, _) = producer.add_reader(&cursor, None);
-        let mut reader = broadcast::Reader::new(&memory, &cursor);
+        let (mut producer, id, mut reader) = one_reader(4, 4);
         let payloads = Payloads::new(1);
         payloads.write(0, 0);
         producer.push(&descriptor(0, 0)).unwrap();
@@ -335,11 +335,7 @@ fn a_reader_notices_a_diversion_that_is_over_already() {
 #[test]
 fn an_overtaken_reader_notices() {
     check(|| {
-        let memory = broadcast::Memory::heap(2, 2).unwrap();
-        let mut producer = broadcast::Producer::new(&memory).unwrap();
-        let cursor = broadcast::Cursor::heap();
-        let (id, _) = producer.add_reader(&cursor, None);
-        let mut reader = broadcast::Reader::new(&memory, &cursor);
+        let (mut producer, id, mut reader) = one_reader(2, 2);
         producer.push(&[5; 7]).unwrap();
         producer.publish();
         assert_eq!(reader.lease(1), broadcast::Lease::Range(0..1));
