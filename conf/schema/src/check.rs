@@ -4,17 +4,19 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::Range;
 use std::path::Path;
 
+use crate::config::{Config, fnv1a};
 use crate::host::Host;
 use crate::key_file::{DERIVED_BYTES_MAX, DERIVED_BYTES_MIN};
 use crate::kind::{Value, duration_text, size_text};
 use crate::model::{
-    Config, Cpu, Driver, Encryption, Engine, Idle, Ipc, KeySource, Limits, Link, LinkMode,
-    LockMemory, Log, LogFormat, LogLevel, Memory, Multicast, Node, Priority, Provider, Rdma,
-    Recorder, Secret, Security, TokenTimeout, Totem, Transport, Values, fnv1a,
+    Cpu, Driver, Encryption, Engine, Idle, Ipc, KeySource, Limits, Link, LinkMode, LockMemory, Log,
+    LogFormat, LogLevel, Memory, Multicast, Node, Priority, Provider, Rdma, Recorder, Secret,
+    Security, TokenTimeout, Totem, Transport,
 };
 use crate::problem::Report;
 use crate::quorum;
 use crate::reader::Document;
+use crate::values::Values;
 use crate::{me, nodes};
 
 /// The model of a document. Problems go to `report`; with any of them the result is worthless.

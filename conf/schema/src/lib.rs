@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 mod check;
+mod config;
 pub mod corosync;
 mod host;
 pub mod key_file;
@@ -27,15 +28,17 @@ mod quorum;
 mod reader;
 mod reference;
 mod reload;
+mod values;
 mod write;
 
+pub use config::Config;
 pub use host::{Host, System};
 pub use kind::{Kind, Value};
 pub use load::{Converted, Loaded, Source, Warning};
 pub use model::{
-    Config, Cpu, Driver, Encryption, Engine, Idle, Ipc, KeySource, Limits, Link, LinkMode,
-    LockMemory, Log, LogFormat, LogLevel, Memory, Multicast, Node, Priority, Provider, Rdma,
-    Recorder, Secret, Security, TokenTimeout, Totem, Transport,
+    Cpu, Driver, Encryption, Engine, Idle, Ipc, KeySource, Limits, Link, LinkMode, LockMemory, Log,
+    LogFormat, LogLevel, Memory, Multicast, Node, Priority, Provider, Rdma, Recorder, Secret,
+    Security, TokenTimeout, Totem, Transport,
 };
 pub use problem::{Problem, Problems};
 pub use quorum::{Device, Quorum, TieBreaker};

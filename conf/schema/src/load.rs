@@ -4,10 +4,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::check;
+use crate::config::Config;
 use crate::corosync::flat::Flat;
 use crate::corosync::{self, ConfKey, Shape};
 use crate::host::Host;
-use crate::model::Config;
 use crate::problem::{Problem, Problems, Report};
 use crate::reader::{self, Document};
 

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use crate::kind::Value;
-use crate::model::{Node, Values};
+use crate::model::Node;
+use crate::values::Values;
 
 /// How an even split is decided.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

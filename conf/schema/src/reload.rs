@@ -2,8 +2,9 @@
 
 use std::fmt::Debug;
 
+use crate::config::Config;
 use crate::keys::{Change, KEYS, Key};
-use crate::model::{Config, Driver, Node};
+use crate::model::{Driver, Node};
 
 /// How a key's value is compared: as the model shows it, after defaults and derivations.
 type Shown = fn(&Config) -> String;
