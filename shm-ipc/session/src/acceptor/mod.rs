@@ -4,7 +4,9 @@
 //! It may block, allocate and make system calls; the engine thread never waits for it. Everything is bounded:
 //! half-open connections, sessions, control connections, and what may wait to be sent on one.
 
+mod ask;
 mod connection;
+mod counters;
 mod handshake;
 
 use std::collections::HashMap;
@@ -13,6 +15,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+pub use ask::{Ask, AskId, ConnectionId};
+pub use counters::AcceptorCounters;
 
 use rustix::event::epoll;
 use rustix::net::{SocketFlags, accept_with};
@@ -47,85 +52,6 @@ const LISTENER: u64 = 0;
 
 /// Epoll key of the bell that the engine thread rings.
 const BELL: u64 = 1;
-
-/// What a client asked on its socket. Answer with [`Acceptor::answer`], now or later.
-#[derive(Clone, Copy, Debug)]
-pub struct Ask<'a> {
-    /// Which question this is.
-    pub id: AskId,
-    /// Who asks.
-    pub uid: u32,
-    /// Who asks.
-    pub gid: u32,
-    /// Who asks.
-    pub pid: u32,
-    /// The session it asks in; `None` on a connection without rings.
-    pub session: Option<u32>,
-    /// The question; opaque to this crate.
-    pub bytes: &'a [u8],
-}
-
-/// Names a question until it is answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AskId {
-    connection: u64,
-    request: u32,
-}
-
-impl AskId {
-    /// The connection it was asked on.
-    pub fn connection(self) -> ConnectionId {
-        ConnectionId(self.connection)
-    }
-}
-
-/// Names a connection; never used for another one while the engine runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConnectionId(u64);
-
-/// What happened on the control side since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct AcceptorCounters {
-    /// Connections accepted.
-    pub accepted: u64,
-    /// Sessions opened.
-    pub sessions_opened: u64,
-    /// Connections refused because of their user.
-    pub refused_user: u64,
-    /// Connections refused because of their version.
-    pub refused_version: u64,
-    /// Connections refused because a limit was reached.
-    pub refused_limit: u64,
-    /// Connections closed because of a malformed datagram.
-    pub malformed: u64,
-    /// Connections closed because the handshake took too long.
-    pub late: u64,
-    /// Connections closed because they did not read their answers or notices.
-    pub unread: u64,
-    /// Failed accepts (out of descriptors).
-    pub accept_failed: u64,
-    /// Questions asked.
-    pub asks: u64,
-}
-
-impl AcceptorCounters {
-    /// Names and values, for status and metrics.
-    pub fn fields(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
-        [
-            ("accepted", self.accepted),
-            ("sessions_opened", self.sessions_opened),
-            ("refused_user", self.refused_user),
-            ("refused_version", self.refused_version),
-            ("refused_limit", self.refused_limit),
-            ("malformed", self.malformed),
-            ("late", self.late),
-            ("unread", self.unread),
-            ("accept_failed", self.accept_failed),
-            ("asks", self.asks),
-        ]
-        .into_iter()
-    }
-}
 
 /// Listener and connections. Lives on the control thread.
 pub struct Acceptor {
