@@ -18,6 +18,7 @@ mod burst;
 mod config;
 mod links;
 mod node;
+mod receive;
 mod status;
 
 pub use api::{Input, Output, Reason};
