@@ -2,6 +2,7 @@
 //! block and allocate; the hot thread never waits for it.
 
 mod answers;
+mod change;
 mod persist;
 mod reload;
 mod signals;
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use groups::cfg;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use session::{Acceptor, AskId};
+use session::Acceptor;
 use wire::NodeId;
 use wire::trace::{Code, Level};
 
@@ -25,8 +26,9 @@ use crate::services::{self, Action, Caller, Next, Services};
 use crate::state::{Found, Loaded, State};
 use crate::tracked::VotesFile;
 use answers::Answers;
+use change::Asker;
 use persist::Keeper;
-use reload::{Outcome, Reload, Step};
+use reload::Reload;
 pub(crate) use signals::Signals;
 
 /// How long a leave may take at most before we go without.
@@ -62,17 +64,6 @@ pub(crate) struct Control {
     /// Since when we are leaving.
     leaving: Option<Instant>,
     left: bool,
-}
-
-/// Who asked for a reload.
-#[derive(Clone, Copy, Debug)]
-enum Asker {
-    /// Somebody who asked in words, and is answered in JSON.
-    Words(AskId),
-    /// A program that asked administration.
-    Service(AskId),
-    /// Nobody: another ring has a newer configuration.
-    Newer,
 }
 
 /// How long a leave may take.
@@ -184,20 +175,6 @@ impl Control {
         self.channel.tell_hot(ToHot::Shutdown);
     }
 
-    /// Somebody asks for a reload.
-    fn reload(&mut self, asker: Asker) {
-        match self.reload.ask(asker) {
-            Ok(request) => {
-                self.channel.tell_hot(ToHot::Change(request, None));
-            }
-            Err((asker, outcome)) => {
-                self.services.cmap.reload_begins();
-                self.services.cmap.reload_ends(outcome.error());
-                self.reload_over(asker, &outcome);
-            }
-        }
-    }
-
     /// An event for the log, which may be of interest for the services too.
     fn trace(&mut self, wall_ns: u64, trace: &wire::trace::Trace) {
         match trace.code {
@@ -245,86 +222,6 @@ impl Control {
         }
         if self.look_due || self.services.cmap.wants_snapshot() {
             self.look_due = !self.channel.tell_hot(ToHot::Snapshot { ask: None });
-        }
-    }
-
-    /// What is due for a reload under way.
-    fn reload_turn(&mut self) {
-        if let Some(request) = self.reload.tick() {
-            self.channel.tell_hot(ToHot::Change(request, None));
-        }
-        if let Some((asker, outcome)) = self.reload.give_up() {
-            self.reload_over(asker, &outcome);
-        }
-    }
-
-    /// Tells who asked.
-    fn reload_over(&mut self, asker: Asker, outcome: &Outcome) {
-        if let Outcome::Refused { node, why } = outcome {
-            let fields = [("node", Field::Number((*node).into())), ("why", Field::Text(why))];
-            self.log.say(Level::Warn, "reload refused", &fields);
-        }
-        match asker {
-            Asker::Words(ask) => self.acceptor.answer(ask, outcome.json().as_bytes()),
-            Asker::Service(ask) => {
-                let reply = match outcome {
-                    Outcome::Committed { .. } => Ok(::services::Answer::Done),
-                    Outcome::Refused { .. } => Err(::services::Failure::FailedOperation),
-                };
-                services::answer(&mut self.acceptor, ask, &reply);
-            }
-            Asker::Newer => {}
-        }
-    }
-
-    /// Another ring has a newer configuration: this node's ring follows if its members' files say the same.
-    fn follow(&mut self, node: NodeId, config_version: u64, config_hash: u64) {
-        match self.reload.follow(Asker::Newer, config_version, config_hash) {
-            None => {}
-            Some(Ok(request)) => {
-                let fields = [
-                    ("config_version", Field::Number(config_version)),
-                    ("node", Field::Number(node.0.into())),
-                ];
-                self.log.say(Level::Info, "following a newer configuration", &fields);
-                self.channel.tell_hot(ToHot::Change(request, None));
-            }
-            Some(Err((asker, outcome))) => self.reload_over(asker, &outcome),
-        }
-    }
-
-    /// Something happened to a change of the configuration, in the total order.
-    fn change(&mut self, event: cfg::Event) {
-        if let cfg::Event::Killed { by, text } = &event {
-            return self.leave(&[("killed_by", Field::Text(by)), ("why", Field::Text(text))]);
-        }
-        if let cfg::Event::Newer { node, config_version, config_hash } = event {
-            return self.follow(node, config_version, config_hash);
-        }
-        match self.reload.event(event) {
-            Step::Nothing => {}
-            Step::Answer(request, takeover) => {
-                self.services.cmap.reload_begins();
-                self.channel.tell_hot(ToHot::Change(request, takeover));
-            }
-            Step::Changed(asker, outcome) => {
-                let running = self.reload.running();
-                self.log.set_config(&running.log);
-                self.services.set_config(running, self.reload.keys());
-                self.leave_limit = leave_limit(running);
-                let version = running.config_version;
-                let fields = [("config_version", Field::Number(version))];
-                self.log.say(Level::Info, "configuration taken over", &fields);
-                let access = self.access();
-                self.acceptor.set_access(access);
-                self.services.cmap.reload_ends(None);
-                self.look_due = true;
-                asker.into_iter().for_each(|asker| self.reload_over(asker, &outcome));
-            }
-            Step::Over(asker, outcome) => {
-                self.services.cmap.reload_ends(outcome.error());
-                asker.into_iter().for_each(|asker| self.reload_over(asker, &outcome));
-            }
         }
     }
 
