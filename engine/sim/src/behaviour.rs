@@ -6,8 +6,9 @@ use wire::{NodeId, RingId};
 
 use crate::clients::{Phase, WHOLE_BYTES_MAX, Waiting};
 use crate::content::LEN_MIN;
+use crate::event::Event as WorldEvent;
 use crate::history::{Ask, GroupId, LifeId, Message, MessageId, What};
-use crate::world::{Event as WorldEvent, World};
+use crate::world::World;
 
 /// A handle no node gives out.
 const NO_HANDLE: GroupHandle = GroupHandle(u32::MAX);

@@ -3,10 +3,11 @@
 use frame::Class;
 use node::Input;
 
+use crate::event::Event;
 use crate::history::{End, LifeId};
 use crate::host::Doom;
 use crate::scenario::{MS, NetworkFaults};
-use crate::world::{Event, World};
+use crate::world::World;
 
 /// Slots that a starved node keeps: enough for a token and an answer.
 const STARVED_SLOTS: u32 = 12;

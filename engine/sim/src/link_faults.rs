@@ -1,7 +1,8 @@
 //! Links that fail one by one: cut, cut in one direction, lossy, flapping.
 
+use crate::event::Event;
 use crate::scenario::MS;
-use crate::world::{Event, World};
+use crate::world::World;
 
 /// A step of a fault of links.
 #[derive(Clone, Copy, Debug)]

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use crate::check::{self, Checker, Finding};
 use crate::clients::Phase;
+use crate::event::Event;
 use crate::history::{GroupId, History, LifeId, SlotAccount};
 use crate::host::Running;
 use crate::scenario::{DRAIN_NS, LIVENESS_NS, MS, NEVER, NEW_KEY_NS, Scenario};
 use crate::tracer::Tracer;
-use crate::world::{Counts, Event, Spoil, World};
+use crate::world::{Counts, Spoil, World};
 
 /// How often the world looks whether all is well after healing.
 const LOOK_NS: u64 = 5 * MS;

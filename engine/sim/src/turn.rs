@@ -4,6 +4,7 @@ use frame::Class;
 use node::{Dest, Input, Lane, Output};
 use wire::NodeId;
 
+use crate::event::Event;
 use crate::history::{End, LifeId, What};
 use crate::host::READER_FRAMES_MAX;
 use crate::network::Burst;
@@ -11,7 +12,7 @@ use crate::recorder::Known;
 use crate::socket::Merged;
 use crate::spy;
 use crate::tamper::Tamper;
-use crate::world::{Event, World};
+use crate::world::World;
 
 /// Most receive buffers handled before the loop looks at anything else.
 const BUFFERS_PER_TURN: usize = 256;

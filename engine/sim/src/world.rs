@@ -3,25 +3,19 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-use frame::Pool;
-use groups::Limits;
-use link::Security;
-use node::{Config, Lane, Node};
-use wire::{BootId, NodeId, RingId};
+use wire::{NodeId, RingId};
 
-use crate::clients::Processes;
 use crate::clock::Clock;
-use crate::history::{End, Entry, GroupId, History, Life, LifeId, Receipts, What};
+use crate::event::{Event, Item};
+use crate::history::{Entry, GroupId, History, LifeId, Receipts, What};
 use crate::holdings::Holdings;
 use crate::host::{Host, Running};
-use crate::link_faults::LinkStep;
-use crate::network::{Arrival, Burst, Network};
-use crate::recorder::Recorder;
-use crate::reload::{File, FileId, Files, Kind, Question, Standing};
+use crate::network::{Arrival, Network};
+use crate::reload::{Files, Kind};
 use crate::rng::Rng;
 use crate::scenario::{MS, Scenario};
 use crate::socket::Sockets;
-use crate::tamper::{Tamper, Tamperer};
+use crate::tamper::Tamper;
 use crate::tracer::Tracer;
 
 /// What a run is spoilt with, in tests of the checkers.
@@ -32,73 +26,6 @@ pub struct Spoil {
     /// A fault of the ring itself, on every node.
     #[cfg(feature = "mutations")]
     pub mutation: Option<node::Mutation>,
-}
-
-/// Something that will happen.
-#[derive(Clone, Debug)]
-pub(crate) enum Event {
-    /// Datagrams reach a host.
-    Arrive { to: usize, from: usize, link: u8, lane: Lane, unicast: bool, burst: Burst },
-    /// A host's loop runs.
-    Turn { host: usize },
-    /// A unicast was answered with "nobody there".
-    Unreachable { host: usize, life: LifeId, link: u8, peer: NodeId },
-    /// A number is on the disk.
-    Durable { host: usize, life: LifeId, ring_seq: u64 },
-    /// The node learns that a number is on the disk.
-    Persisted { host: usize, life: LifeId, ring_seq: u64 },
-    /// The clients of a node do something.
-    Clients { host: usize, life: LifeId },
-    /// The next fault is due.
-    Fault,
-    /// A link fails, or one that failed comes back.
-    LinkFault(LinkStep),
-    /// The cluster gets another key.
-    NewKey,
-    /// A configuration file arrives at a host.
-    File { host: usize, file: FileId },
-    /// A node is asked for a reload.
-    Ask { host: usize, life: LifeId },
-    /// Whoever asked for it loses patience.
-    GiveUp { host: usize, life: LifeId, number: u64 },
-    /// A node reads its configuration file.
-    Read { host: usize, life: LifeId, question: Box<Question> },
-    /// Something breaks in the middle of a reload.
-    Shake,
-    /// The operator looks after the healed cluster.
-    Tend,
-    /// A storm ends.
-    Calm,
-    /// Slots that were held by something else are free again.
-    Feed { host: usize, life: LifeId },
-    /// A node is started again.
-    Restart { host: usize },
-}
-
-struct Item {
-    at_ns: u64,
-    order: u64,
-    event: Event,
-}
-
-impl PartialEq for Item {
-    fn eq(&self, other: &Self) -> bool {
-        self.order == other.order
-    }
-}
-
-impl Eq for Item {}
-
-impl PartialOrd for Item {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Item {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at_ns, self.order).cmp(&(other.at_ns, other.order))
-    }
 }
 
 /// A run in progress.
@@ -298,161 +225,6 @@ impl World {
             h.stored = h.stored.max(ring_seq);
         }
     }
-
-    /// Starts the node of a host.
-    pub(crate) fn start(&mut self, index: usize) {
-        let file = self.hosts[index].file;
-        let configured = self.files.get(file).clone();
-        // Who is not in its own list does not start.
-        if self.hosts[index].running.is_some() || !configured.names(self.hosts[index].id) {
-            return;
-        }
-        let life = LifeId(self.history.lives.len() as u32);
-        let pool = Pool::heap(self.scenario.pool);
-        let (seed, boot) = (self.rng.next(), boot_id(&mut self.rng));
-        let host = &self.hosts[index];
-        let config = self.config(host, &configured, seed, boot);
-        let local_ns = host.clock.local(self.now_ns);
-        let node =
-            Node::new(config, pool.clone(), local_ns).expect("scenarios are valid configurations");
-        #[cfg(feature = "mutations")]
-        let node = {
-            let mut node = node;
-            node.set_mutation(self.spoil.mutation);
-            node
-        };
-        let id = host.id;
-        self.history.lives.push(Life {
-            node: id,
-            started_ns: self.now_ns,
-            end: None,
-            entries: Vec::new(),
-        });
-        self.tracer.line(self.now_ns, || format!("n{id} l{} start", life.0));
-        let next_session = self.rng.next() as u32 >> 1;
-        let mut recorder = Recorder::new(id);
-        recorder.is_forgetful = self.spoil.tamper == Some(Tamper::ForgetBeginnings);
-        self.hosts[index].running = Some(Running {
-            life,
-            node,
-            pool,
-            standing: Standing::new(file),
-            processes: Processes::default(),
-            recorder,
-            tamperer: Tamperer::new(self.spoil.tamper),
-            controls: Default::default(),
-            readers: Default::default(),
-            hog: Vec::new(),
-            asked: BTreeMap::new(),
-            joins: BTreeMap::new(),
-            leaves: Default::default(),
-            undelivered: Default::default(),
-            ring: None,
-            synced: None,
-            next_request: 0,
-            next_session,
-            leaving: false,
-            fresh: None,
-            fresh_view: Vec::new(),
-            fresh_seen: Default::default(),
-        });
-        let File { version, hash, .. } = configured;
-        self.record(life, What::Configured { version, hash });
-        self.drain(index);
-        self.want_turn(index, self.now_ns);
-        if self.healed {
-            self.begin_fresh(index);
-        } else {
-            let step = self.client_rng.around(self.scenario.load.step_ns);
-            self.schedule(self.now_ns + step, Event::Clients { host: index, life });
-        }
-    }
-
-    fn config(&self, host: &Host, file: &File, seed: u64, boot: BootId) -> Config<'static> {
-        let s = &self.scenario;
-        let security = if s.encrypted {
-            let (epoch, provider) = (file.key, link::Provider::AesGcm);
-            Security::Aes256Gcm { key: key(epoch), epoch, provider }
-        } else {
-            Security::Off
-        };
-        Config {
-            me: host.id,
-            nodes: file.nodes.clone(),
-            cluster_name: "sim",
-            security,
-            boot,
-            seed,
-            datagram_bytes: s.datagram_bytes,
-            burst_segments: crate::network::SEGMENTS_MAX,
-            burst_bytes: s.burst_bytes,
-            links: s.links,
-            token_timeout: file.token_timeout(),
-            config_version: file.version,
-            config_hash: file.hash,
-            ring_seq_stored: host.stored,
-            tuning: s.tuning.clone(),
-            limits: Limits::default(),
-            quorum: s.ballot.as_ref().map(|ballot| ballot.options(&file.nodes)),
-            expected_votes_tracked: 0,
-        }
-    }
-
-    /// Ends the life of a host's node at once. What the disk was about to write may or may not be there.
-    pub(crate) fn kill(&mut self, index: usize, end: End) {
-        let Some(gone) = self.hosts[index].running.take() else { return };
-        self.history.lives[gone.life.0 as usize].end = Some((self.now_ns, end));
-        let id = self.hosts[index].id;
-        self.tracer.line(self.now_ns, || format!("n{id} l{} {end:?}", gone.life.0));
-        self.close_life(gone);
-        let host = &mut self.hosts[index];
-        host.sockets.clear();
-        host.turn_ns = None;
-        host.busy_until = 0;
-        host.paused_until = 0;
-        host.doom = None;
-        host.dying = false;
-        host.claim = None;
-        host.told = None;
-    }
-
-    /// Adds a node's counters to the run's.
-    fn count(&mut self, node: &Node) {
-        let c = node.counters();
-        let all = [
-            ("node", c.node.fields().collect::<Vec<_>>()),
-            ("link", c.link.fields().collect()),
-            ("totem", c.totem.fields().collect()),
-            ("groups", c.groups.fields().collect()),
-            ("links", c.paths.fields().collect()),
-        ];
-        for (layer, fields) in all {
-            for (name, value) in fields {
-                *self.counters.entry((layer, name)).or_default() += value;
-            }
-        }
-    }
-
-    /// Drops a node and everything around it and counts what is left in its pool.
-    pub(crate) fn close_life(&mut self, gone: Running) -> u64 {
-        self.count(&gone.node);
-        let Running {
-            pool, life, node, recorder, readers, hog, processes, controls, tamperer, ..
-        } = gone;
-        drop((node, recorder, readers, hog, processes, controls));
-        let left = Running::slots_in_use(&pool);
-        // What was leaked on purpose is still there when the account is taken.
-        drop(tamperer);
-        if self.history.life(life).end.is_some() {
-            let account = crate::history::SlotAccount { life, idle: 0, dropped: left };
-            self.history.slots.push(account);
-        }
-        left
-    }
-}
-
-pub(crate) fn key(epoch: u8) -> [u8; link::KEY_BYTES] {
-    [0x42 ^ epoch; link::KEY_BYTES]
 }
 
 fn group_name(index: u64) -> Vec<u8> {
@@ -479,11 +251,4 @@ fn host(id: NodeId, scenario: &Scenario, files: &mut Files, rng: &mut Rng) -> Ho
         claim: None,
         told: None,
     }
-}
-
-fn boot_id(rng: &mut Rng) -> BootId {
-    let mut boot = [0; 16];
-    boot[..8].copy_from_slice(&rng.next().to_le_bytes());
-    boot[8..].copy_from_slice(&rng.next().to_le_bytes());
-    BootId(boot)
 }

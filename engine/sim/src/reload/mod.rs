@@ -12,11 +12,13 @@ use node::Input;
 use wire::NodeId;
 use wire::cfg::{ChangeId, Target};
 
+use crate::event::Event as WorldEvent;
 use crate::history::{LifeId, ReloadStep, What};
 use crate::host::Doom;
+use crate::life::key;
 use crate::scenario::MS;
 use crate::tamper::Tamper;
-use crate::world::{Event as WorldEvent, World, key};
+use crate::world::World;
 
 /// What a node was asked to check.
 #[derive(Clone, Debug)]

@@ -5,9 +5,10 @@
 use groups::votequorum::TieBreaker;
 use node::Input;
 
+use crate::event::Event;
 use crate::history::{End, LifeId};
 use crate::scenario::MS;
-use crate::world::{Event, World};
+use crate::world::World;
 
 use super::files::File;
 
