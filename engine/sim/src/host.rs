@@ -116,6 +116,40 @@ impl Host {
 }
 
 impl Running {
+    /// The node of a life, around which nothing has happened yet.
+    pub(crate) fn new(
+        id: NodeId,
+        (life, node): (LifeId, Node),
+        pool: Pool,
+        standing: Standing,
+        next_session: u32,
+    ) -> Self {
+        Self {
+            life,
+            node,
+            pool,
+            standing,
+            processes: Processes::default(),
+            recorder: Recorder::new(id),
+            tamperer: Tamperer::new(None),
+            controls: VecDeque::new(),
+            readers: VecDeque::new(),
+            hog: Vec::new(),
+            asked: BTreeMap::new(),
+            joins: BTreeMap::new(),
+            leaves: BTreeSet::new(),
+            undelivered: BTreeSet::new(),
+            ring: None,
+            synced: None,
+            next_request: 0,
+            next_session,
+            leaving: false,
+            fresh: None,
+            fresh_view: Vec::new(),
+            fresh_seen: BTreeSet::new(),
+        }
+    }
+
     /// Slots in use.
     pub(crate) fn slots_in_use(pool: &Pool) -> u64 {
         let s = pool.stats();

@@ -1,18 +1,14 @@
 //! The lives of nodes: how one starts and how it ends.
 
-use std::collections::BTreeMap;
-
 use frame::Pool;
 use groups::Limits;
 use link::Security;
 use node::{Config, Node};
 use wire::BootId;
 
-use crate::clients::Processes;
 use crate::event::Event;
 use crate::history::{End, Life, LifeId, What};
 use crate::host::{Host, Running};
-use crate::recorder::Recorder;
 use crate::reload::{File, Standing};
 use crate::rng::Rng;
 use crate::tamper::{Tamper, Tamperer};
@@ -50,32 +46,10 @@ impl World {
         });
         self.tracer.line(self.now_ns, || format!("n{id} l{} start", life.0));
         let next_session = self.rng.next() as u32 >> 1;
-        let mut recorder = Recorder::new(id);
-        recorder.is_forgetful = self.spoil.tamper == Some(Tamper::ForgetBeginnings);
-        self.hosts[index].running = Some(Running {
-            life,
-            node,
-            pool,
-            standing: Standing::new(file),
-            processes: Processes::default(),
-            recorder,
-            tamperer: Tamperer::new(self.spoil.tamper),
-            controls: Default::default(),
-            readers: Default::default(),
-            hog: Vec::new(),
-            asked: BTreeMap::new(),
-            joins: BTreeMap::new(),
-            leaves: Default::default(),
-            undelivered: Default::default(),
-            ring: None,
-            synced: None,
-            next_request: 0,
-            next_session,
-            leaving: false,
-            fresh: None,
-            fresh_view: Vec::new(),
-            fresh_seen: Default::default(),
-        });
+        let mut running = Running::new(id, (life, node), pool, Standing::new(file), next_session);
+        running.recorder.is_forgetful = self.spoil.tamper == Some(Tamper::ForgetBeginnings);
+        running.tamperer = Tamperer::new(self.spoil.tamper);
+        self.hosts[index].running = Some(running);
         let File { version, hash, .. } = configured;
         self.record(life, What::Configured { version, hash });
         self.drain(index);

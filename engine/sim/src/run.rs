@@ -134,46 +134,52 @@ impl World {
             let node = self.history.life(r.life).node;
             missing.push(format!("node {node} was told to leave and is still there"));
         }
+        let all = live.len() == self.files.goal().nodes.len();
         for r in running() {
-            let node = self.history.life(r.life).node;
-            if r.synced != r.ring.as_ref().map(|(ring, _)| *ring) {
-                missing.push(format!("node {node} is not synchronised: {:?}", r.synced));
-            }
-            // With some of the nodes there may be too few votes.
-            let all = live.len() == self.files.goal().nodes.len();
-            let counted = self.scenario.ballot.is_some() && all;
-            if counted && self.hosts[node.0 as usize - 1].told.is_none() {
-                missing.push(format!("node {node} is not quorate"));
-            }
-            if !self.files.get(r.standing.file).is_like(self.files.goal()) {
-                let (has, goal) = (self.files.get(r.standing.file), self.files.goal());
-                missing.push(format!("node {node} has {has:?} and not {goal:?}"));
-            }
-            if r.standing.is_under_way() {
-                missing.push(format!("node {node} is in the middle of a reload"));
-            }
-            if !r.joins.is_empty() || !r.leaves.is_empty() {
-                missing.push(format!("node {node} owes answers: {:?} {:?}", r.joins, r.leaves));
-            }
-            for session in &r.processes.sessions {
-                let phases = session.groups.values();
-                if phases.clone().any(|phase| matches!(phase, Phase::Granted(_))) {
-                    missing.push(format!("node {node} has not shown {} as a member", session.id));
-                }
-            }
-            let waiting: usize = r.processes.sessions.iter().map(|s| s.queue.len()).sum();
-            if waiting != 0 {
-                missing.push(format!("node {node} has {waiting} messages it does not take"));
-            }
-            if let Some(message) = r.undelivered.first() {
-                let what = self.history.describe(*message);
-                missing.push(format!("node {node} has not delivered {what}"));
-            }
+            self.missing_on(r, all, &mut missing);
             if fresh.iter().any(|m| m.is_none_or(|m| !r.fresh_seen.contains(&m))) {
+                let node = self.history.life(r.life).node;
                 missing.push(format!("node {node} does not have every fresh message"));
             }
         }
         missing
+    }
+
+    /// What is not well yet on one node; whether all nodes are there decides whether it must be quorate.
+    fn missing_on(&self, r: &Running, all: bool, missing: &mut Vec<String>) {
+        let node = self.history.life(r.life).node;
+        if r.synced != r.ring.as_ref().map(|(ring, _)| *ring) {
+            missing.push(format!("node {node} is not synchronised: {:?}", r.synced));
+        }
+        // With some of the nodes there may be too few votes.
+        let counted = self.scenario.ballot.is_some() && all;
+        if counted && self.hosts[node.0 as usize - 1].told.is_none() {
+            missing.push(format!("node {node} is not quorate"));
+        }
+        if !self.files.get(r.standing.file).is_like(self.files.goal()) {
+            let (has, goal) = (self.files.get(r.standing.file), self.files.goal());
+            missing.push(format!("node {node} has {has:?} and not {goal:?}"));
+        }
+        if r.standing.is_under_way() {
+            missing.push(format!("node {node} is in the middle of a reload"));
+        }
+        if !r.joins.is_empty() || !r.leaves.is_empty() {
+            missing.push(format!("node {node} owes answers: {:?} {:?}", r.joins, r.leaves));
+        }
+        for session in &r.processes.sessions {
+            let phases = session.groups.values();
+            if phases.clone().any(|phase| matches!(phase, Phase::Granted(_))) {
+                missing.push(format!("node {node} has not shown {} as a member", session.id));
+            }
+        }
+        let waiting: usize = r.processes.sessions.iter().map(|s| s.queue.len()).sum();
+        if waiting != 0 {
+            missing.push(format!("node {node} has {waiting} messages it does not take"));
+        }
+        if let Some(message) = r.undelivered.first() {
+            let what = self.history.describe(*message);
+            missing.push(format!("node {node} has not delivered {what}"));
+        }
     }
 
     /// The last word of every node, for the trace.
