@@ -176,6 +176,18 @@ fn write_key(file: &Path, byte: &str) {
     std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();
 }
 
+/// One ring of three nodes that share a key.
+fn encrypted() -> Cluster {
+    let mut cluster =
+        Cluster::new(3, "[security]\nencryption = \"aes-256-gcm\"\nkey_file = \"key\"\n");
+    for node in 1..=3 {
+        write_key(&cluster.node_dir(node).join("key"), "5a");
+        cluster.start(node);
+    }
+    one_ring(&cluster, 3);
+    cluster
+}
+
 fn epoch(cluster: &Cluster, node: usize) -> Value {
     cluster.status(node).unwrap()["security"]["sending_epoch"].clone()
 }
@@ -210,13 +222,7 @@ fn talk(cluster: &Cluster, node: usize, stop: &AtomicBool) -> u64 {
 
 #[test]
 fn a_new_key_under_load_loses_no_message_and_no_member() {
-    let mut cluster =
-        Cluster::new(3, "[security]\nencryption = \"aes-256-gcm\"\nkey_file = \"key\"\n");
-    for node in 1..=3 {
-        write_key(&cluster.node_dir(node).join("key"), "5a");
-        cluster.start(node);
-    }
-    one_ring(&cluster, 3);
+    let mut cluster = encrypted();
     let (before, old) = (seq(&cluster, 1), epoch(&cluster, 1));
     let stop = AtomicBool::new(false);
     let counts: Vec<u64> = thread::scope(|scope| {
@@ -256,13 +262,7 @@ fn a_new_key_under_load_loses_no_message_and_no_member() {
 
 #[test]
 fn a_node_that_restarts_with_the_new_key_before_the_others_take_it_over_gets_in_then() {
-    let mut cluster =
-        Cluster::new(3, "[security]\nencryption = \"aes-256-gcm\"\nkey_file = \"key\"\n");
-    for node in 1..=3 {
-        write_key(&cluster.node_dir(node).join("key"), "5a");
-        cluster.start(node);
-    }
-    one_ring(&cluster, 3);
+    let mut cluster = encrypted();
     for node in 1..=3 {
         write_key(&cluster.node_dir(node).join("key"), "c3");
     }
