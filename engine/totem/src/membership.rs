@@ -15,6 +15,11 @@ use crate::timers::Timer;
 use crate::visit::Kept;
 use crate::{Dest, Lane, Mutation, Output, Source, State};
 
+/// A ring's number may be so far above the highest that was heard of. A node that lost its number starts from the
+/// clock's milliseconds, of which these are 8900 years, and no cluster forms as many rings while a node is away.
+/// Whoever wrote the highest number there is would leave none for the rings to come, on every disk.
+const RING_SEQ_AHEAD_MAX: u64 = 1 << 48;
+
 /// The version of the ring protocol that this crate speaks.
 pub(crate) const PROTOCOL: u8 = 1;
 
@@ -88,6 +93,7 @@ impl Totem {
         }
         let nodes = self.ctx.nodes.len();
         let join = Join::parse(frame, nodes, |_, _| {})?;
+        self.check_ring_seq("join", join.ring_seq)?;
         let news = match self.state {
             State::Gather => true,
             State::Operational => self.join_restarts(pos, &join),
@@ -142,6 +148,14 @@ impl Totem {
         Ok(())
     }
 
+    /// Refuses a ring's number that no honest node says.
+    fn check_ring_seq(&self, what: &'static str, seq: u64) -> Result<(), WireError> {
+        if seq > self.highest_ring_seq.saturating_add(RING_SEQ_AHEAD_MAX) {
+            return Err(WireError::BadField { what, field: "ring number", found: seq });
+        }
+        Ok(())
+    }
+
     /// Whether a Join heard on an installed ring starts a gather.
     fn join_restarts(&self, pos: usize, join: &Join) -> bool {
         let members = self.ring.members.set;
@@ -179,7 +193,14 @@ impl Totem {
         }
     }
 
-    pub(crate) fn on_commit(&mut self, now_ns: u64, commit: &Commit, source: &mut dyn Source) {
+    pub(crate) fn on_commit(
+        &mut self,
+        now_ns: u64,
+        frame: &[u8],
+        source: &mut dyn Source,
+    ) -> Result<(), WireError> {
+        let commit = &Commit::parse(frame, self.ctx.nodes.len())?;
+        self.check_ring_seq("commit", commit.ring.seq)?;
         self.ctx.counters.commits_received += 1;
         let me = self.ctx.me_pos;
         match self.state {
@@ -209,6 +230,7 @@ impl Totem {
             }
             _ => {}
         }
+        Ok(())
     }
 
     /// This node agrees to the ring and passes the commit token on.

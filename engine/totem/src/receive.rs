@@ -2,7 +2,6 @@
 
 use frame::Frame;
 use wire::beacon::{Answer, Beacon, Want};
-use wire::commit::Commit;
 use wire::data::DataHeader;
 use wire::probe::{Ping, PingAbout};
 use wire::repair::Ask;
@@ -29,8 +28,7 @@ impl Totem {
             Some(Kind::Data) => self.on_data(now_ns, frame),
             Some(Kind::Token) => self.on_token(now_ns, from, &frame, source),
             Some(Kind::Join) => self.on_join(now_ns, pos, &frame),
-            Some(Kind::Commit) => Commit::parse(&frame, self.ctx.nodes.len())
-                .map(|commit| self.on_commit(now_ns, &commit, source)),
+            Some(Kind::Commit) => self.on_commit(now_ns, &frame, source),
             Some(Kind::Beacon) => self.on_beacon(now_ns, from, &frame, source),
             Some(Kind::Answer) => Answer::parse(&frame).map(|answer| {
                 if answer.ring == self.ring.ring

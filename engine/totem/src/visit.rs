@@ -251,7 +251,8 @@ impl Ordering {
         }
         held.bytes += bytes;
         if !alone {
-            held.token.in_flight += bytes;
+            // What others counted came with the token.
+            held.token.in_flight = held.token.in_flight.saturating_add(bytes);
             self.mine_in_flight += bytes;
         }
     }
@@ -310,8 +311,9 @@ impl Ordering {
             facts.credit = facts.credit.min(ctx.free_bytes);
             facts.backlog = facts.backlog.saturating_add(backlog);
             facts.timeout_us = facts.timeout_us.max(ctx.wanted_timeout_us() as u32);
-            facts.senders += u16::from(backlog > 0 || held.bytes > 0);
-            facts.losers += u16::from(gaps);
+            let sends = u16::from(backlog > 0 || held.bytes > 0);
+            facts.senders = facts.senders.saturating_add(sends);
+            facts.losers = facts.losers.saturating_add(u16::from(gaps));
         }
         let to = detour.filter(|node| *node != next.regular_next);
         next.detour = to.is_some();

@@ -7,6 +7,9 @@ mod net;
 use net::check::check;
 use net::{MS, Net};
 use totem::{Cause, State};
+use wire::commit::Commit;
+use wire::join::{Compat, Join};
+use wire::{NodeId, NodeSet, RingId};
 
 fn formed(count: u32, seed: u64) -> Net {
     let mut net = Net::new(count, seed);
@@ -220,5 +223,38 @@ fn a_lone_sender_needs_no_network_hop() {
     let body = net.send(2, false);
     net.run(MS / 2);
     assert!(net.ids.iter().all(|id| net.bodies(*id).last() == Some(&body)), "{}", net.describe());
+    check(&net).unwrap();
+}
+
+/// Gives a node a frame that another one never sent.
+fn forge(net: &mut Net, to: u32, from: u32, emit: impl FnOnce(&mut [u8]) -> Option<usize>) {
+    let now = net.now;
+    let node = net.node(to);
+    let mut slot = node.pool.alloc(frame::Class::Small).unwrap();
+    let len = emit(&mut slot).unwrap();
+    slot.truncate(len);
+    node.totem.receive(now, NodeId(from), slot.freeze(), &mut node.queue);
+}
+
+/// Ring numbers are stored: one that leaves none for later would end the cluster for good.
+#[test]
+fn a_ring_number_that_leaves_none_for_later_is_refused() {
+    let mut net = formed(3, 11);
+    let compat = Compat { protocol_min: 1, protocol_max: 1, config_version: 1, config_hash: 7 };
+    let all = NodeSet::first_n(3);
+    let malformed = net.node(1).totem.counters().malformed;
+    for ring_seq in [u64::MAX, u64::MAX - 1, 1 << 60] {
+        let last_ring = RingId { seq: ring_seq, rep: NodeId(2) };
+        let fail = NodeSet::EMPTY;
+        let join = Join { compat, ring_seq, last_ring, proc: all, fail, hears: all };
+        forge(&mut net, 1, 2, |out| join.emit(out, 3, core::iter::empty()));
+        let commit =
+            Commit { ring: RingId { seq: ring_seq, rep: NodeId(2) }, hop: 1, members: all };
+        forge(&mut net, 1, 2, |out| commit.emit(out, 3));
+    }
+    assert_eq!(net.node(1).totem.counters().malformed, malformed + 6);
+    net.crash(3);
+    net.run_until_ring(&[1, 2], 5_000 * MS);
+    assert!(net.node(1).totem.status().ring.seq < 1000);
     check(&net).unwrap();
 }
