@@ -393,6 +393,21 @@ fn every_wrong_file_is_refused_with_its_message() {
     assert!(wrong.is_empty(), "{wrong}");
 }
 
+/// It once cost as much stack as it has lines.
+#[test]
+fn a_file_of_opening_braces_is_refused() {
+    let deep = "a {\n".repeat(100_000);
+    let says = |problems: &[String], what: &str| problems.iter().any(|line| line.contains(what));
+    let problems = refused(&deep);
+    assert!(says(&problems, "sections are nested too deeply"), "{problems:?}");
+    assert!(says(&problems, "is not closed"), "{problems:?}");
+    let closed = format!("{deep}{}", "}\n".repeat(100_000));
+    let problems = refused(&closed);
+    assert!(says(&problems, "sections are nested too deeply"), "{problems:?}");
+    assert!(!says(&problems, "is not closed"), "{problems:?}");
+    assert!(says(&refused(&format!("{closed}}}\n")), "without an open section"));
+}
+
 #[test]
 fn a_long_line_is_refused_and_a_comment_is_not() {
     let long = "x".repeat(511);

@@ -10,6 +10,10 @@ pub(crate) const LINE_BYTES_MAX: usize = 510;
 /// Bytes of a key's whole name at most, sections included (`CMAP_KEYNAME_MAXLEN`).
 pub(crate) const NAME_BYTES_MAX: usize = 255;
 
+/// Sections in sections at most: as deep as a name of the longest length can be. Deeper ones are read past, so that a
+/// file of opening braces costs no stack.
+const DEPTH_MAX: usize = NAME_BYTES_MAX / 2;
+
 /// One entry of a section.
 #[derive(Debug)]
 pub(crate) enum Item {
@@ -81,6 +85,8 @@ struct Open {
     stack: Vec<Section>,
     /// Bytes of the names of all open sections, with a dot after each.
     name_bytes: usize,
+    /// Sections that are open beyond the deepest one that is kept.
+    too_deep: usize,
 }
 
 impl Open {
@@ -92,6 +98,10 @@ impl Open {
 
     /// Closes the innermost section; the file itself stays open.
     fn close(&mut self) -> bool {
+        if self.too_deep > 0 {
+            self.too_deep -= 1;
+            return true;
+        }
         if self.stack.len() < 2 {
             return false;
         }
@@ -106,7 +116,7 @@ impl Open {
 /// Reads a text. Problems go to `report`, and reading goes on, so that one run shows all of them.
 pub(crate) fn parse(text: &str, report: &mut Report<'_>) -> Vec<Item> {
     let root = Section { name: String::new(), items: Vec::new(), offset: 0 };
-    let mut open = Open { stack: vec![root], name_bytes: 0 };
+    let mut open = Open { stack: vec![root], name_bytes: 0, too_deep: 0 };
     let mut offset = 0;
     for raw in text.split_inclusive('\n') {
         let line = raw.strip_suffix('\n').unwrap_or(raw);
@@ -114,6 +124,7 @@ pub(crate) fn parse(text: &str, report: &mut Report<'_>) -> Vec<Item> {
         read_line(Part { text: line, offset }.trimmed(), line.len(), &mut open, report);
         offset += raw.len();
     }
+    open.too_deep = 0;
     while let [_, .., section] = open.stack.as_slice() {
         let wrong = format!("section {:?} is not closed", section.name);
         report.at("", section.offset, wrong, "a line with \"}\" after its last key");
@@ -132,7 +143,7 @@ fn read_line(line: Part<'_>, bytes: usize, open: &mut Open, report: &mut Report<
     } else if let Some((name, rest)) = line.split('{') {
         section(name, rest, open, report);
     } else if let Some((name, value)) = line.split(':') {
-        if named(name, open, report) {
+        if open.too_deep == 0 && named(name, open, report) {
             let (offset, span) = (name.offset, value.range());
             let (name, value) = (name.text.to_owned(), value.text.to_owned());
             open.push(Item::Key(Key { name, value, offset, span }));
@@ -163,6 +174,14 @@ fn section(name: Part<'_>, rest: Part<'_>, open: &mut Open, report: &mut Report<
     if !rest.text.is_empty() {
         let accepted = "the first key on the line after \"section {\"";
         report.at("", rest.offset, "text after an opening brace", accepted);
+    }
+    if open.too_deep > 0 || open.stack.len() > DEPTH_MAX {
+        if open.too_deep == 0 {
+            let accepted = format!("{DEPTH_MAX} at most");
+            report.at("", name.offset, "sections are nested too deeply", accepted);
+        }
+        open.too_deep += 1;
+        return;
     }
     // A bad section is opened all the same, so that its closing brace finds it.
     named(name, open, report);
