@@ -169,6 +169,7 @@ int main(int argc, char **argv)
 	size_t nodes = argc > 1 ? strtoul(argv[1], NULL, 10) : 0, bytes = argc > 2 ? strtoul(argv[2], NULL, 10) : 0;
 	double seconds = argc > 3 ? strtod(argv[3], NULL) : 0;
 	uint64_t number = 0, until;
+	size_t seed = (size_t)getpid();
 	char *buffer = malloc(BYTES_MAX);
 
 	samples_ns = malloc(SAMPLES_MAX * sizeof(*samples_ns));
@@ -177,7 +178,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	for (size_t i = 0; i < BYTES_MAX; i++)
-		buffer[i] = (char)(i * 31 + (size_t)getpid());
+		buffer[i] = (char)(i * 31 + seed);
 	if (cpg_initialize(&cpg, &callbacks) != CS_OK || cpg_local_get(cpg, &me) != CS_OK ||
 	    cpg_join(cpg, &group) != CS_OK)
 		fail("no group:", 0);

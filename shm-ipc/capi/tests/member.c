@@ -259,6 +259,7 @@ static void join(const char *name)
 
 int main(int argc, char **argv)
 {
+	size_t seed = (size_t)getpid();
 	cs_error_t result;
 	int fd;
 
@@ -267,7 +268,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	for (size_t i = 0; i < BYTES_MAX; i++)
-		buffer[i] = (char)(i * 31 + (size_t)getpid());
+		buffer[i] = (char)(i * 31 + seed);
 	for (;;) {
 		join(argv[1]);
 		cpg_fd_get(cpg, &fd);

@@ -54,6 +54,12 @@ pub(crate) fn everyday() -> anyhow::Result<()> {
         harness
     };
     run(harness().arg("check"))?;
-    let groups = ["--nodes", "4", "--clusters", "same,own", "--rounds", "1", "--seconds", "0.5"];
-    run(harness().arg("groups").arg("--member").arg(member).args(groups))
+    let mut groups = harness();
+    groups.arg("groups").arg("--member").arg(member).args([
+        "--nodes",
+        "4",
+        "--clusters",
+        "same,own",
+    ]);
+    run(groups.args(["--rounds", "1", "--seconds", "0.5", "--pause-s", "0"]))
 }

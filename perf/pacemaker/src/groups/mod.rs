@@ -38,6 +38,9 @@ pub(crate) struct Groups {
     /// How often.
     #[arg(long, default_value_t = 2)]
     rounds: usize,
+    /// Seconds without a fault before each: a node that restarted owes the longest lease of its last life.
+    #[arg(long, default_value_t = 6)]
+    pause_s: u64,
     /// Seconds without messages, at a fixed rate, and as fast as it goes; each.
     #[arg(long, default_value_t = 5.0, value_parser = seconds)]
     seconds: f64,
@@ -169,6 +172,7 @@ impl Groups {
                 // Another node each time.
                 let victim = (round * self.faults.len() + index) * 5 % nodes;
                 eprintln!("{cluster:?}: {fault:?} of node {}", victim + 1);
+                crowd.site.pause(Duration::from_secs(self.pause_s))?;
                 changes.push(crowd.change(fault, victim)?);
             }
         }
