@@ -118,7 +118,8 @@ impl Client {
         safe: bool,
         wait: bool,
     ) -> Result<(), PublishError> {
-        let total: usize = parts.iter().map(|part| part.len()).sum();
+        // Pieces may overlap, so they may be more than memory has bytes.
+        let total = parts.iter().fold(0_usize, |sum, part| sum.saturating_add(part.len()));
         self.check(group, total as u64)?;
         self.patience.found();
         let mut rest = Rest { part: &[], others: parts };
