@@ -68,6 +68,10 @@ fn foreign_files_are_refused_and_garbage_never_panics() {
     std::fs::write(&path, [1; 500]).unwrap();
     let said = read(&path).unwrap_err().to_string();
     assert!(said.ends_with("is not a flight recorder of version 1: the first word is another"));
+    let kept = Recorder::open(&path, 65536, 5, [7; 16], 99).unwrap_err();
+    assert_eq!(kept.kind(), io::ErrorKind::InvalidData);
+    assert_eq!(std::fs::read(&path).unwrap(), [1; 500], "what somebody else wrote is spared");
+    std::fs::remove_file(&path).unwrap();
     drop(open(&path, 65536));
     let good = std::fs::read(&path).unwrap();
     for cut in [0, 7, 100, 128, 1000] {

@@ -8,7 +8,8 @@
 //! written last, so a record that a crash cut short is not read. The file goes on where the last
 //! start ended.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
@@ -37,11 +38,11 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// Opens the recorder's file and goes on after its last record; what is no recorder's file of
-    /// the same size is made empty.
+    /// Opens the recorder's file and goes on after its last record; one of another size or version is made empty.
     ///
     /// # Errors
-    /// When the file cannot be made, its blocks cannot be allocated or it cannot be mapped.
+    /// When there is a file that is no recorder's, or it cannot be made, its blocks cannot be allocated or it cannot
+    /// be mapped.
     pub(crate) fn open(
         path: &Path,
         bytes: u64,
@@ -52,6 +53,7 @@ impl Recorder {
         let words = (bytes / 8) as usize;
         let records = (words.saturating_sub(HEADER_WORDS) / RECORD_WORDS).max(1);
         let words = HEADER_WORDS + records * RECORD_WORDS;
+        spare_others(path)?;
         let file = WordFile::open(path, words * 8, 0o644)?;
         let mut recorder = Self { file, records: records as u64, last: 0 };
         let same = [MAGIC, VERSION, RECORD_WORDS as u64, records as u64]
@@ -102,6 +104,24 @@ impl Recorder {
         }
         record[0].store(self.last, Ordering::Release);
     }
+}
+
+/// Refuses a file that holds something else: a path that names the wrong file must not cost what is in it.
+fn spare_others(path: &Path) -> io::Result<()> {
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => {}
+        // What is no file at all is refused where it is opened.
+        Ok(_) => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    }
+    let mut first = Vec::new();
+    File::open(path)?.take(8).read_to_end(&mut first)?;
+    if first.is_empty() || first == MAGIC.to_le_bytes() || first == [0; 8] {
+        return Ok(());
+    }
+    let what = "the file holds something else than a flight recorder; it stays as it is";
+    Err(io::Error::new(io::ErrorKind::InvalidData, what))
 }
 
 /// Levels as numbers in the file.
