@@ -2,13 +2,14 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crossbeam_queue::ArrayQueue;
 use groups::QuorumEvent;
 use groups::cfg;
 use rustix::event::{EventfdFlags, eventfd};
-use services::Reply;
+use services::{Reply, votequorum};
 use session::AskId;
 use wire::trace::Trace;
 
@@ -18,13 +19,19 @@ use crate::status::Snapshot;
 
 /// Events that may wait for the control thread. A gather with all its causes is some tens of events; what does
 /// not fit is still in the flight recorder, and counted.
-const TO_CONTROL_MAX: usize = 1024;
+const TO_CONTROL_MAX: usize = 2048;
 
-/// Of these, places that events may not take: answers and requests to store always find room.
-const RESERVED: usize = 256;
+/// Of these, places that events may not take: what must not be lost always finds room. The answers to all
+/// questions under way ([`ANSWERS_MAX`]); and, while the control thread waits for a disk, what as many rings lead to
+/// as may be formed before their numbers are stored: fewer than a hundred, with some five messages each.
+const RESERVED: usize = ANSWERS_MAX + 768;
 
-/// Things that may wait for the hot thread: at most one snapshot per question, and few of the rest.
-const TO_HOT_MAX: usize = 256;
+/// Questions to the hot thread under way. Programs can ask more quickly than answers are passed on; beyond these they
+/// are told to try again, so that no answer takes the place of what must not be lost.
+const ANSWERS_MAX: usize = 256;
+
+/// Things that may wait for the hot thread: every question under way, and few of the rest.
+const TO_HOT_MAX: usize = 2 * ANSWERS_MAX;
 
 /// From the hot thread.
 pub(crate) enum ToControl {
@@ -53,8 +60,8 @@ pub(crate) enum ToControl {
     Snapshot {
         /// The question; `None`: for the services.
         ask: Option<AskId>,
-        /// Boxed, because it is rare and large.
-        snapshot: Box<Snapshot>,
+        /// Shared by all who asked at the same moment.
+        snapshot: Arc<Snapshot>,
     },
     /// Something happened to a change of the configuration.
     Change(cfg::Event),
@@ -102,6 +109,33 @@ pub(crate) struct Channel {
     control_bell: OwnedFd,
     hot_bell: OwnedFd,
     traces_lost: AtomicU64,
+    /// Questions under way: only the control thread counts them.
+    asked: AtomicUsize,
+}
+
+impl ToHot {
+    /// Whether an answer will come.
+    fn is_question(&self) -> bool {
+        matches!(self, Self::Votes { .. } | Self::Snapshot { .. })
+    }
+
+    /// Whether the hot thread's state may be another afterwards.
+    pub(crate) fn may_change(&self) -> bool {
+        match self {
+            Self::Snapshot { .. } | Self::Votes { question: Question::State, .. } => false,
+            Self::Votes { question: Question::Votes(request), .. } => {
+                !matches!(request, votequorum::Request::Info { .. })
+            }
+            _ => true,
+        }
+    }
+}
+
+impl ToControl {
+    /// Whether it is the answer to a question.
+    fn is_answer(&self) -> bool {
+        matches!(self, Self::Votes { .. } | Self::Snapshot { .. })
+    }
 }
 
 impl Channel {
@@ -113,6 +147,7 @@ impl Channel {
             control_bell: bell()?,
             hot_bell: bell()?,
             traces_lost: AtomicU64::new(0),
+            asked: AtomicUsize::new(0),
         })
     }
 
@@ -132,16 +167,24 @@ impl Channel {
         ring(&self.control_bell);
     }
 
-    /// Hands something to the hot thread; `false` if it does not keep up.
+    /// Hands something to the hot thread; `false` if it does not keep up, or too many questions are under way.
     pub(crate) fn tell_hot(&self, message: ToHot) -> bool {
+        let question = message.is_question();
+        if question && self.asked.load(Ordering::Relaxed) >= ANSWERS_MAX {
+            return false;
+        }
         let told = self.to_hot.push(message).is_ok();
+        self.asked.fetch_add(usize::from(question && told), Ordering::Relaxed);
         ring(&self.hot_bell);
         told
     }
 
     /// The next thing for the control thread.
     pub(crate) fn next_for_control(&self) -> Option<ToControl> {
-        self.to_control.pop()
+        let next = self.to_control.pop();
+        let answers = next.as_ref().map_or(0, |message| usize::from(message.is_answer()));
+        self.asked.fetch_sub(answers, Ordering::Relaxed);
+        next
     }
 
     /// The next thing for the hot thread.
@@ -217,5 +260,22 @@ mod tests {
         }
         assert_eq!(stored, Some(9));
         assert_eq!(events as u64 + channel.traces_lost(), TO_CONTROL_MAX as u64 * 2);
+    }
+
+    #[test]
+    fn no_flood_of_questions_takes_the_place_of_what_must_arrive() {
+        let channel = Channel::new().unwrap();
+        let event = Trace::new(Level::Info, Code::Gather, &[]);
+        let mut taken = 0;
+        for _ in 0..TO_CONTROL_MAX * 2 {
+            channel.trace(0, event);
+            // The hot thread takes them at once; nobody passes the answers on.
+            taken += usize::from(channel.tell_hot(ToHot::Snapshot { ask: None }));
+            while channel.next_for_hot().is_some() {}
+        }
+        assert_eq!(taken, ANSWERS_MAX);
+        let room = TO_CONTROL_MAX - channel.to_control.len();
+        assert!(room >= RESERVED, "{room}");
+        assert!(channel.tell_hot(ToHot::Shutdown), "what is no question always finds room");
     }
 }

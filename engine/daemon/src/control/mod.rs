@@ -24,6 +24,7 @@ use crate::log::{Field, Log};
 use crate::notify::Notify;
 use crate::services::{self, Action, Caller, Next, Services};
 use crate::state::{Found, Loaded, State};
+use crate::status::Snapshot;
 use crate::tracked::VotesFile;
 use answers::Answers;
 use change::Asker;
@@ -228,6 +229,7 @@ impl Control {
     /// What the hot thread has to say.
     fn messages(&mut self) {
         self.channel.hush_control();
+        let mut looked: Option<Arc<Snapshot>> = None;
         for _ in 0..MESSAGES_PER_TURN {
             match self.channel.next_for_control() {
                 Some(ToControl::Trace { wall_ns, trace }) => self.trace(wall_ns, &trace),
@@ -243,7 +245,10 @@ impl Control {
                     self.services.votes_answered(ask, reply, &mut self.acceptor);
                 }
                 Some(ToControl::Snapshot { ask, snapshot }) => {
-                    self.services.cmap.look(&snapshot);
+                    if looked.as_ref().is_none_or(|last| !Arc::ptr_eq(last, &snapshot)) {
+                        self.services.cmap.look(&snapshot);
+                        looked = Some(snapshot.clone());
+                    }
                     let Some(ask) = ask else { continue };
                     if self.services.with_snapshot(ask, &snapshot, &mut self.acceptor) {
                         continue;

@@ -32,6 +32,7 @@ use crate::exit::Failure;
 use crate::page::CountersPage;
 use crate::recorder::Recorder;
 use crate::services::quorum::Question;
+use crate::status::Snapshot;
 use driver::Driver;
 use idle::{Rest, Strategy};
 use programs::{Programs, Scratch, deliver, input};
@@ -223,12 +224,18 @@ impl Hot {
     /// What the control thread has to say.
     fn told(&mut self, now_ns: u64) -> bool {
         let mut any = false;
+        // One for all who ask now: making it takes a while, and anybody may ask.
+        let mut seen: Option<Arc<Snapshot>> = None;
         while let Some(message) = self.channel.next_for_hot() {
             any = true;
+            if message.may_change() {
+                seen = None;
+            }
             match message {
                 ToHot::Persisted { ring_seq } => self.handle(Input::Persisted { ring_seq }),
                 ToHot::Snapshot { ask } => {
-                    let snapshot = Box::new(self.snapshot(now_ns));
+                    let snapshot =
+                        seen.get_or_insert_with(|| Arc::new(self.snapshot(now_ns))).clone();
                     self.channel.tell_control(ToControl::Snapshot { ask, snapshot });
                 }
                 ToHot::Change(request, takeover) => {
