@@ -72,9 +72,15 @@ impl Cfg {
         timeout: std::time::Duration,
         actions: &mut Vec<Action>,
     ) -> Outcome {
+        // Whoever tracks is asked before a shutdown, and may say no, by silence too.
         let changes = matches!(
             request,
-            Request::Kill { .. } | Request::TryShutdown(_) | Request::Reload | Request::ReopenLogs
+            Request::Kill { .. }
+                | Request::TryShutdown(_)
+                | Request::Reload
+                | Request::ReopenLogs
+                | Request::Track
+                | Request::ReplyShutdown { .. }
         );
         if changes && !trusted {
             return Outcome::Now(Err(Failure::Access));

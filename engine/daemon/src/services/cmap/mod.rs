@@ -27,6 +27,10 @@ const SCAN: Duration = Duration::from_millis(1500);
 /// Tracks of one connection at most; a program has one per kind of key it cares for.
 const TRACKS_PER_CONNECTION_MAX: usize = 256;
 
+/// The same for users who may only look, and for all of their connections together: every change is compared with every
+/// track, so others pay for them.
+const TRACKS_UNTRUSTED_MAX: (usize, usize) = (16, 256);
+
 /// What programs cannot write. Beside what Corosync keeps to itself, whatever has no effect when written here:
 /// the configuration changes by a reload.
 const READ_ONLY: store::ReadOnly = store::ReadOnly {
@@ -71,6 +75,8 @@ const VALUES_BYTES_MAX: usize = services::NOTICE_BYTES_MAX - 512;
 /// A track of a connection.
 struct Track {
     connection: ConnectionId,
+    /// Whether its user may change something.
+    trusted: bool,
     map: Map,
     number: u64,
 }
@@ -280,7 +286,9 @@ impl Cmap {
                 });
                 Ok(Any::Cmap(Answer::Keys(keys.collect())))
             }
-            Request::Track { map, key, events } => self.track(connection, *map, key, *events),
+            Request::Track { map, key, events } => {
+                self.track(connection, trusted, *map, key, *events)
+            }
             Request::Untrack { track } => self.untrack(connection, *track),
         }
     }
@@ -300,9 +308,21 @@ impl Cmap {
         Ok(Any::Done)
     }
 
-    fn track(&mut self, connection: ConnectionId, map: Map, key: &str, events: Events) -> Reply {
+    fn track(
+        &mut self,
+        connection: ConnectionId,
+        trusted: bool,
+        map: Map,
+        key: &str,
+        events: Events,
+    ) -> Reply {
         let own = self.tracks.values().filter(|track| track.connection == connection).count();
-        if own >= TRACKS_PER_CONNECTION_MAX {
+        let alike = self.tracks.values().filter(|track| track.trusted == trusted).count();
+        let (own_max, alike_max) = match trusted {
+            true => (TRACKS_PER_CONNECTION_MAX, usize::MAX),
+            false => TRACKS_UNTRUSTED_MAX,
+        };
+        if own >= own_max || alike >= alike_max {
             return Err(Failure::NoMemory);
         }
         let Events { delete, modify, add, prefix } = events;
@@ -310,7 +330,7 @@ impl Cmap {
         let number = self.map(map).track(key, events).map_err(failure)?;
         let track = self.next_track;
         self.next_track += 1;
-        self.tracks.insert(track, Track { connection, map, number });
+        self.tracks.insert(track, Track { connection, trusted, map, number });
         Ok(Any::Cmap(Answer::Tracking { track }))
     }
 
@@ -342,10 +362,13 @@ impl Cmap {
     pub(super) fn notices(&mut self) -> Vec<(ConnectionId, Notice)> {
         let mut all = Vec::new();
         for map in [Map::Config, Map::Stats] {
+            let mut owners: Option<BTreeMap<u64, (u64, ConnectionId)>> = None;
             while let Some(notice) = self.map(map).poll_notice() {
-                let mut owner = self.tracks.iter();
-                let owner = owner.find(|(_, t)| t.map == map && t.number == notice.track);
-                let Some((&track, &Track { connection, .. })) = owner else { continue };
+                let owners = owners.get_or_insert_with(|| {
+                    let of_map = self.tracks.iter().filter(|(_, track)| track.map == map);
+                    of_map.map(|(number, t)| (t.number, (*number, t.connection))).collect()
+                });
+                let Some(&(track, connection)) = owners.get(&notice.track) else { continue };
                 let bytes =
                     |value: &Option<store::Value>| value.as_ref().map_or(0, store::Value::bytes);
                 // Two long values would not fit a notice together; then only the new one is told.
