@@ -66,15 +66,17 @@ pub(crate) fn value_at<T: Copy>(from: *const T) -> Outcome<T> {
     Ok(unsafe { from.read() })
 }
 
-/// `len` bytes from C; `INVALID_PARAM` for a null pointer with a length.
+/// `len` values from C; `INVALID_PARAM` for a null pointer with a length, or an impossible length.
 pub(crate) fn slice_at<'a, T>(from: *const T, len: usize) -> Outcome<&'a [T]> {
     if len == 0 {
         return Ok(&[]);
     }
-    if from.is_null() {
+    // More than any memory has is a program's mistake, and no slice.
+    if from.is_null() || len > isize::MAX as usize / size_of::<T>().max(1) {
         return Err(INVALID_PARAM);
     }
-    // SAFETY: not null, and by contract `len` initialised values of this type that stay unchanged during the call.
+    // SAFETY: not null, of a length that memory can have, and by contract `len` initialised values of this type that
+    // stay unchanged during the call.
     Ok(unsafe { std::slice::from_raw_parts(from, len) })
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use services::{Answer, Client, Notice, Request};
 
-use crate::edge::{CONNECT, NO_LIMIT, lock, socket_path};
+use crate::edge::{CONNECT, NO_LIMIT, generation, lock, socket_path};
 use crate::error::{
     BAD_HANDLE, INVALID_PARAM, LIBRARY, Outcome, TRY_AGAIN, of_connect, of_service,
 };
@@ -122,12 +122,14 @@ impl<S> Connection<S> {
     /// Takes notices and gives each to `call`, with nothing locked, as `flags` say.
     pub(crate) fn dispatch(&self, flags: i32, call: &mut dyn FnMut(Notice)) -> Outcome {
         let dispatch = Dispatch::from_code(flags)?;
+        let process = generation();
         loop {
             let next = lock(&self.inner).client.next_notice();
             match next {
                 Ok(Some(notice)) => {
                     call(notice);
-                    if self.finalized.load(Ordering::Acquire) {
+                    // Also in a child that the program made in its callback: the connection is its parent's.
+                    if self.finalized.load(Ordering::Acquire) || process != generation() {
                         return Err(BAD_HANDLE);
                     }
                     if dispatch.is_one() {

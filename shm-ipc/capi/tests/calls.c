@@ -218,14 +218,21 @@ static void groups(int null)
 	printf(" %d messages from threads\n", delivered - before);
 	cpg_finalize(own);
 
+	before = confchgs;
 	fflush(stdout);
 	if (fork() == 0) {
 		if (null)
 			SAY(send_text(h, "from a child"));
+		/* It is another process, and not in the group that its parent is in. */
+		cpg_initialize(&second, &plain);
+		SAY(cpg_join(second, &g));
+		SAY(cpg_leave(second, &g));
+		SAY(cpg_finalize(second));
 		fflush(stdout);
 		_exit(0);
 	}
 	wait(NULL);
+	until(h, fd, &confchgs, before + 2);
 
 	before = confchgs;
 	SAY(cpg_leave(h, &big));

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::os::fd::AsRawFd;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard};
 
 use client::{
     Change, Client, Event, Group, JoinError, Options, PublishError, RefusedReason, View, ViewCause,
@@ -11,7 +11,7 @@ use client::{
 use services::{Answer, Reply, Request, codec};
 
 use super::types::{CpgAddress, CpgModelV1, INITIAL_TOTEM_CONF};
-use crate::edge::{CONNECT, NO_LIMIT, lock, socket_path};
+use crate::edge::{CONNECT, NO_LIMIT, generation, lock, socket_path};
 use crate::error::{
     EXIST, INVALID_PARAM, LIBRARY, NOT_EXIST, Outcome, TOO_BIG, TRY_AGAIN, of_connect,
 };
@@ -23,8 +23,24 @@ const SUBMIT_BYTES: u32 = 2 << 20;
 /// Largest message that is sent in one go, as every libcpg says.
 pub(super) const ATOMIC_BYTES_MAX: u32 = (1 << 20) - 1024;
 
-/// Groups that handles of this process are in: a process is in a group once.
-static JOINED: Mutex<BTreeSet<Vec<u8>>> = Mutex::new(BTreeSet::new());
+/// Groups that handles of a process are in: a process is in a group once.
+struct Joined {
+    /// Which process, see [`generation`].
+    process: u32,
+    names: BTreeSet<Vec<u8>>,
+}
+
+static JOINED: Mutex<Joined> = Mutex::new(Joined { process: 0, names: BTreeSet::new() });
+
+/// The groups of this process. One that was forked is in none of its parent's.
+fn names_joined() -> MutexGuard<'static, Joined> {
+    let mut joined = lock(&JOINED);
+    let process = generation();
+    if std::mem::replace(&mut joined.process, process) != process {
+        joined.names.clear();
+    }
+    joined
+}
 
 /// A handle's session.
 pub(super) struct Instance {
@@ -123,7 +139,7 @@ impl Instance {
     /// Joins; the change that shows it is left for the dispatch.
     pub(super) fn join(&self, name: &[u8]) -> Outcome {
         let mut state = lock(&self.state);
-        if state.joined.is_some() || !lock(&JOINED).insert(name.to_vec()) {
+        if state.joined.is_some() || !names_joined().names.insert(name.to_vec()) {
             return Err(EXIST);
         }
         let joined = state.client.join(name);
@@ -134,7 +150,7 @@ impl Instance {
                 Ok(())
             }
             Err(error) => {
-                lock(&JOINED).remove(name);
+                names_joined().names.remove(name);
                 Err(match error {
                     JoinError::Refused(RefusedReason::BadName) => INVALID_PARAM,
                     JoinError::Refused(RefusedReason::AlreadyMember) => EXIST,
@@ -152,7 +168,7 @@ impl Instance {
             return Err(LIBRARY);
         }
         let group = state.joined.take().ok_or(NOT_EXIST)?;
-        lock(&JOINED).remove(group.name());
+        names_joined().names.remove(group.name());
         let left = state.client.leave(&group);
         state.settle();
         left.map_err(|_| LIBRARY)
@@ -215,7 +231,7 @@ impl Instance {
     pub(super) fn finalize(&self) {
         self.finalized.store(true, Ordering::Release);
         if let Some(group) = &lock(&self.state).joined {
-            lock(&JOINED).remove(group.name());
+            names_joined().names.remove(group.name());
         }
     }
 }

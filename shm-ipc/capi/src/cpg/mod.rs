@@ -14,7 +14,7 @@ pub use types::{
     DeliverFn, NAME_BYTES_MAX, TotemConfchgFn,
 };
 
-use crate::edge::{guard, put, slice_at, value_at};
+use crate::edge::{generation, guard, put, slice_at, value_at};
 use crate::error::{BAD_HANDLE, CsError, INVALID_PARAM, LIBRARY, NO_MEMORY, Outcome, STRANGE};
 use crate::handles::Table;
 use crate::service::{Dispatch, LOOK, wait_for};
@@ -114,6 +114,7 @@ pub extern "C" fn cpg_dispatch(handle: u64, flags: i32) -> CsError {
     guard(|| {
         let instance = HANDLES.get(handle)?;
         let dispatch = Dispatch::from_code(flags)?;
+        let process = generation();
         let mut buffer = Buffer::default();
         // A ring that turns out to be for nothing ends a `CS_DISPATCH_ONE`: who polled first must not be kept.
         let mut rung = dispatch == Dispatch::One && instance.is_rung();
@@ -121,7 +122,8 @@ pub extern "C" fn cpg_dispatch(handle: u64, flags: i32) -> CsError {
             match instance.look(&mut buffer, rung) {
                 Look::Call(callback) => {
                     call(handle, &instance, &callback, &mut buffer);
-                    if instance.finalized.load(Ordering::Acquire) {
+                    // Also in a child that the program made in its callback: the session is its parent's.
+                    if instance.finalized.load(Ordering::Acquire) || process != generation() {
                         return Err(BAD_HANDLE);
                     }
                     if dispatch.is_one() {
