@@ -104,7 +104,7 @@ static void groups(int null)
 	cpg_handle_t h, second;
 	cpg_callbacks_t plain = {deliver, confchg};
 	cpg_model_v1_data_t model = {CPG_MODEL_V1, deliver, confchg, totem, CPG_MODEL_V1_DELIVER_INITIAL_TOTEM_CONF};
-	struct cpg_name g = name("calls"), other = name("other"), big = {.length = 129};
+	struct cpg_name g = name("calls"), other = name("other"), shared = name("threads"), big = {.length = 129};
 	struct cpg_address list[CPG_MEMBERS_MAX];
 	int fd = -1, fd2, n = -1;
 	uint32_t size = 0;
@@ -207,7 +207,7 @@ static void groups(int null)
 	cpg_handle_t own;
 	cpg_initialize(&own, &plain);
 	cpg_fd_get(own, &fd2);
-	cpg_join(own, &other);
+	cpg_join(own, &shared);
 	pthread_create(&thread[0], NULL, in_thread, &h);
 	pthread_create(&thread[1], NULL, in_thread, &own);
 	int before = delivered;
