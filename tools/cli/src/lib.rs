@@ -17,9 +17,12 @@ mod top;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use schema::Source;
+use signal_hook::consts::SIGPIPE;
 
 use crate::engine::Engine;
 
@@ -71,6 +74,34 @@ enum Command {
     },
 }
 
+impl Command {
+    /// Whether nothing has to be put in order if it ends in the middle of a line.
+    fn only_prints(&self) -> bool {
+        match self {
+            // They start engines and make network namespaces, and an engine tells its peers that it leaves.
+            Self::Demo(_) | Self::Bench(_) | Self::Engine { .. } => false,
+            Self::Status(_)
+            | Self::Top(_)
+            | Self::Reload(_)
+            | Self::Quorum(_)
+            | Self::Cpg(_)
+            | Self::Cmap(_)
+            | Self::Keygen(_)
+            | Self::Convert(_)
+            | Self::Blackbox(_)
+            | Self::Doctor => true,
+        }
+    }
+}
+
+/// Lets this process end without a word, as other tools do, when nobody reads its output any more
+/// (`synchrotron status | head`). Rust has the signal ignored, and every print would panic.
+fn end_with_the_reader() {
+    let always = Arc::new(AtomicBool::new(true));
+    // Where that is refused a print panics, which is no worse than before.
+    let _ = signal_hook::flag::register_conditional_default(SIGPIPE, always);
+}
+
 /// Options and commands, for manual pages and completions.
 pub fn command() -> clap::Command {
     Cli::command()
@@ -79,6 +110,9 @@ pub fn command() -> clap::Command {
 /// Runs the tool with the arguments of this process.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    if cli.command.only_prints() {
+        end_with_the_reader();
+    }
     let result = match &cli.command {
         Command::Demo(options) => demo::run(options, cli.json),
         Command::Status(engine) => status::run(engine, cli.json),

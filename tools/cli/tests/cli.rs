@@ -4,7 +4,9 @@
 mod common;
 
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
+use std::process::Command;
 
 use cluster::Cluster;
 use common::shell::{Arg, PATIENCE, Running, Said, run, run_with_input, status, wait_for_ring};
@@ -20,6 +22,15 @@ fn cluster(nodes: usize, base_port: u16) -> Cluster {
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error} in {text:?}"))
+}
+
+#[test]
+fn output_that_nobody_reads_ends_the_tool_without_a_word() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let doctor = Command::new(common::tool()).arg("doctor").stdout(writer).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&doctor.stderr), "");
+    assert_eq!(doctor.status.signal(), Some(signal_hook::consts::SIGPIPE), "{doctor:?}");
 }
 
 #[test]
