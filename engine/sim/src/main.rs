@@ -67,7 +67,7 @@ enum Verdict {
 struct Summary {
     nodes: u32,
     findings: Vec<(&'static str, String)>,
-    is_unsafe: bool,
+    broke_promise: bool,
     events: u64,
     delivered: u64,
     configurations: u64,
@@ -79,7 +79,7 @@ struct Summary {
 struct Totals {
     seeds: u64,
     failed: u64,
-    unsafe_seeds: u64,
+    broke_promise: u64,
     stuck: u64,
     crashed: u64,
     events: u64,
@@ -129,7 +129,7 @@ fn main() -> ExitCode {
     summary(&args, &totals, started);
     ExitCode::from(match &totals {
         t if t.crashed > 0 => EXIT_CRASH,
-        t if t.unsafe_seeds > 0 => EXIT_SAFETY,
+        t if t.broke_promise > 0 => EXIT_SAFETY,
         t if t.stuck > 0 => EXIT_LIVENESS,
         _ => 0,
     })
@@ -167,7 +167,7 @@ fn keep(outcome: &Outcome) -> Summary {
     Summary {
         nodes: outcome.nodes,
         findings: outcome.findings.iter().map(|f| (f.checker.name(), f.text.clone())).collect(),
-        is_unsafe: outcome.is_unsafe(),
+        broke_promise: outcome.broke_promise(),
         events: outcome.events,
         delivered: outcome.delivered,
         configurations: outcome.configurations,
@@ -191,7 +191,7 @@ fn note(totals: &mut Totals, args: &Args, seed: u64, verdict: &Verdict, bar: &Pr
             if s.findings.is_empty() {
                 return false;
             }
-            let kind = if s.is_unsafe { "safety" } else { "liveness" };
+            let kind = if s.broke_promise { "safety" } else { "liveness" };
             (kind, Some(s.nodes), s.findings.clone())
         }
         Verdict::Crashed(text) => ("crash", args.nodes, vec![("crash", text.clone())]),
@@ -199,7 +199,7 @@ fn note(totals: &mut Totals, args: &Args, seed: u64, verdict: &Verdict, bar: &Pr
     totals.failed += 1;
     match kind {
         "crash" => totals.crashed += 1,
-        "safety" => totals.unsafe_seeds += 1,
+        "safety" => totals.broke_promise += 1,
         _ => totals.stuck += 1,
     }
     let nodes = nodes.map_or(String::new(), |n| format!(" --nodes {n}"));
@@ -250,7 +250,7 @@ fn summary(args: &Args, t: &Totals, started: Instant) {
              \"slowest_recovery_ms\":{slowest_ms},\"seconds\":{seconds:.3}}}",
             t.seeds,
             t.failed,
-            t.unsafe_seeds,
+            t.broke_promise,
             t.stuck,
             t.crashed,
             t.events,
@@ -264,7 +264,7 @@ fn summary(args: &Args, t: &Totals, started: Instant) {
          {} events; slowest recovery {slowest_ms} ms of virtual time; {:.1} seeds/s",
         t.seeds,
         t.failed,
-        t.unsafe_seeds,
+        t.broke_promise,
         t.stuck,
         t.crashed,
         t.delivered,

@@ -43,7 +43,7 @@ pub struct Outcome {
 
 impl Outcome {
     /// Whether a promise other than liveness was broken.
-    pub fn is_unsafe(&self) -> bool {
+    pub fn broke_promise(&self) -> bool {
         self.findings.iter().any(|f| f.checker != Checker::Liveness)
     }
 }
