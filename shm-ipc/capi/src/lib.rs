@@ -3,8 +3,8 @@
 //! library from it, with its own soname, version script and nothing else exported.
 //!
 //! Thin on purpose: a C function checks its arguments, finds its handle, and asks [`client`] (process groups, by the
-//! rings) or [`services`] (everything else, by the socket). What the C world needs on top is in [`edge`] (nothing
-//! unwinds into C; what a fork leaves behind is refused), [`handles`] and [`error`].
+//! rings) or [`services`] (everything else, by the socket). What the C world needs on top is in `edge` (nothing
+//! unwinds into C; what a fork leaves behind is refused), `handles` and [`error`].
 //!
 //! # Threads
 //! Any function may be called from any thread. Calls on one handle wait for each other, except that callbacks run with

@@ -1,8 +1,8 @@
 //! `corosync.conf` and `corosync.xml`: read into the same model as TOML, and written from it.
 //!
-//! The way in: text → tree ([`syntax`], [`xml`]) → flat keys with the names and types that Corosync's own
-//! configuration map gives them ([`flat`]) → the document the TOML reader makes, too ([`map`]), which all
-//! checks then work on. The way out is the same backwards ([`mod@write`]). One table ([`keys`]) names every key
+//! The way in: text → tree (`syntax`, `xml`) → flat keys with the names and types that Corosync's own
+//! configuration map gives them (`flat`) → the document the TOML reader makes, too (`map`), which all
+//! checks then work on. The way out is the same backwards (`write`). One table ([`keys`]) names every key
 //! of Corosync 3 and says what becomes of it.
 
 pub(crate) mod flat;

@@ -9,7 +9,7 @@
 //! its own; how the configuration's features go together stands in `options`.
 //!
 //! Whether a node that has a quorum may still act on it, although it has not heard of the others for
-//! a while, is the lease's affair ([`crate::quorum`]).
+//! a while, is the lease's affair (`crate::quorum`).
 
 mod decide;
 mod device;

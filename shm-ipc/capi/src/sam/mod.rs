@@ -1,8 +1,8 @@
 //! libsam: a process watches another one of itself and starts it again.
 //!
-//! `sam_register` forks. The child goes on with the program; the parent stays inside as its [`watcher`], keeps its
+//! `sam_register` forks. The child goes on with the program; the parent stays inside as its `watcher`, keeps its
 //! data, warns it and kills it when it is silent for too long or the quorum is lost, and by the policy starts it again
-//! where it came out of `sam_register`, or ends with it. They talk over a socket ([`channel`]).
+//! where it came out of `sam_register`, or ends with it. They talk over a socket (`channel`).
 
 mod channel;
 mod health;
