@@ -45,6 +45,8 @@
 //! * **Publish**: data are written, then an index is stored with `Release`; the other side loads the
 //!   index with `Acquire` and may read the data. The same in the other direction gives room back:
 //!   data are read, then the consumer's index is stored with `Release`.
+//!   A word that a process may have mapped for reading only is loaded relaxed, with an `Acquire` fence after it:
+//!   that is all the language allows there.
 //! * **Flag and check** (Dekker): each side stores its own word, executes a `SeqCst` fence, and
 //!   loads the other's word. At least one of the two sees the other's store. So no wake-up is lost
 //!   ([`bell`]) and no lease is overlooked ([`broadcast`]). Weaker orders do not give this on any

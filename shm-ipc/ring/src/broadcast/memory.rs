@@ -5,7 +5,7 @@ use crate::shared::{Shared, Words};
 use crate::shm::{self, ShmError};
 #[cfg(not(loom))]
 use crate::shm::{Access, Draft, PAGE_BYTES, PeerAccess, Segment};
-use crate::sync::{AtomicU64, Ordering, fence};
+use crate::sync::{AtomicU64, Ordering, acquire, fence};
 
 /// Most descriptors of a ring: 1 GiB of them.
 const CAPACITY_MAX: u64 = 1 << 24;
@@ -147,7 +147,7 @@ impl Memory {
     pub(super) fn read(&self, index: u64) -> Option<Descriptor> {
         let slot = self.slot(index);
         // Stamp: the words are at least as new as it.
-        if slot.stamp.load(Ordering::Acquire) != index + 1 {
+        if acquire(&slot.stamp) != index + 1 {
             return None;
         }
         let descriptor = std::array::from_fn(|i| slot.words[i].load(Ordering::Relaxed));

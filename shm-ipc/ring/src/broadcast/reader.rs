@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::broadcast::{Cursor, Descriptor, Memory, Return};
-use crate::sync::{Ordering, fence};
+use crate::sync::{Ordering, acquire, fence};
 
 /// What [`Reader::lease`] gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,7 +73,7 @@ impl Reader {
         }
         if self.head <= self.position {
             // Publish: descriptors and payloads were written before this index.
-            self.head = self.memory.head.head.load(Ordering::Acquire);
+            self.head = acquire(&self.memory.head.head);
         }
         let limit = self.released.max(self.resumed) + self.memory.lease_max();
         let end = self.head.min(limit).min(self.position.saturating_add(count_max));

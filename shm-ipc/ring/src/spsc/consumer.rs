@@ -6,7 +6,7 @@ use crate::shared::Shared;
 use crate::shm::ShmError;
 use crate::spsc::memory::{Memory, Side};
 use crate::spsc::record::{ALIGN, RECORD_HEADER_BYTES, Record, header, record_bytes, split};
-use crate::sync::Ordering;
+use crate::sync::{Ordering, acquire};
 
 /// Consecutive records with one tag that were copied at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +100,7 @@ impl Consumer {
             return Err(corrupt);
         }
         // Publish: the bytes were written before this index.
-        let found = self.peer.index.load(Ordering::Acquire);
+        let found = acquire(&self.peer.index);
         let most = self.released + self.capacity() as u64;
         self.head = Corrupt::check("producer index", found, self.head, most)
             .and_then(|head| {

@@ -6,7 +6,7 @@ use crate::shared::Shared;
 use crate::shm::ShmError;
 use crate::spsc::memory::{Memory, Side};
 use crate::spsc::record::{ALIGN, RECORD_HEADER_BYTES, header, record_bytes};
-use crate::sync::Ordering;
+use crate::sync::{Ordering, acquire};
 
 /// Why a record was not written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -151,7 +151,7 @@ impl Producer {
             return Err(corrupt);
         }
         // Publish, other direction: the consumer's reads come before its index, our overwriting after.
-        let found = self.peer.index.load(Ordering::Acquire);
+        let found = acquire(&self.peer.index);
         let checked =
             Corrupt::check("consumer index", found, self.tail, self.published).and_then(|tail| {
                 // Records are multiples of 8, so an index between is one nobody released.
