@@ -331,6 +331,47 @@ fn a_reader_notices_a_diversion_that_is_over_already() {
     });
 }
 
+/// As with `divert`: a reader that is put out had its lease seen, so that what it may read is kept for the time of
+/// grace, or learns of it before it reads.
+#[test]
+fn an_evicted_reader_never_sees_reused_payloads() {
+    check(|| {
+        let memory = broadcast::Memory::heap(4, 2).unwrap();
+        let mut producer = broadcast::Producer::new(&memory).unwrap();
+        let cursor = broadcast::Cursor::heap();
+        let (id, _) = producer.add_reader(&cursor, None);
+        let mut reader = broadcast::Reader::new(&memory, &cursor);
+        let payloads = Payloads::new(2);
+        for value in 0..2 {
+            payloads.write(value, value);
+            producer.push(&descriptor(value, value)).unwrap();
+        }
+        producer.publish();
+        let reading = {
+            let payloads = payloads.clone();
+            thread::spawn(move || {
+                for expected in 0..2 {
+                    match reader.lease(1) {
+                        broadcast::Lease::Range(range) => {
+                            assert_eq!(
+                                (range.start, payloads.read(expected)),
+                                (expected, expected)
+                            );
+                        }
+                        broadcast::Lease::Evicted(7) => return,
+                        other => panic!("unexpected {other:?}"),
+                    }
+                }
+            })
+        };
+        let held = producer.evict(id, 7).unwrap();
+        for slot in (0..2).filter(|slot| !(held.from..held.until).contains(slot)) {
+            payloads.write(slot, u64::MAX);
+        }
+        reading.join().unwrap();
+    });
+}
+
 /// A descriptor that is overwritten under a reader is either read whole or not at all.
 #[test]
 fn an_overtaken_reader_notices() {
