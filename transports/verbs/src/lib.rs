@@ -27,15 +27,21 @@ mod device;
 #[cfg(feature = "rdma")]
 mod error;
 #[cfg(feature = "rdma")]
+mod events;
+#[cfg(feature = "rdma")]
 mod hello;
 #[cfg(feature = "rdma")]
 mod loss;
 #[cfg(feature = "rdma")]
 mod objects;
 #[cfg(feature = "rdma")]
+mod peer;
+#[cfg(feature = "rdma")]
 mod probe;
 #[cfg(feature = "rdma")]
 mod receive;
+#[cfg(feature = "rdma")]
+mod schedule;
 #[cfg(feature = "rdma")]
 mod sends;
 #[cfg(feature = "rdma")]

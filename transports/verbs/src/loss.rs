@@ -8,8 +8,8 @@
 use rdma_sys::ibv_port_state;
 
 use crate::cm::Id;
-use crate::connect::Knock;
 use crate::device::{Device, Membership};
+use crate::peer::Knock;
 use crate::probe::query_port;
 use crate::transport::VerbsTransport;
 
@@ -38,7 +38,7 @@ impl VerbsTransport {
 
     /// Destroys the identifiers whose time is over and whose peers can be told.
     pub(crate) fn tend_partings(&mut self, now_ns: u64) {
-        let tellable = |parting: &Parting, peers: &[crate::connect::Peer]| {
+        let tellable = |parting: &Parting, peers: &[crate::peer::Peer]| {
             parting.until_ns <= now_ns && !peers[usize::from(parting.at)].unrouted
         };
         if !self.partings.iter().any(|parting| tellable(parting, &self.peers)) {

@@ -9,11 +9,11 @@ use ::transport::{Burst, Caps, Dest, Event, Queue, SendError, Transport};
 use frame::{Class, Pool};
 
 use crate::config::{Config, Warning};
-use crate::connect::Peer;
 use crate::counters::Counters;
 use crate::device::{CONNECTION_SENDS, DATAGRAM_KEY, DATAGRAM_SENDS, Device, Membership};
 use crate::error::Error;
 use crate::loss::Parting;
+use crate::peer::Peer;
 use crate::receive::Receives;
 use crate::sends::{Held, Part, SendQueue, To};
 use crate::waits::Waits;
@@ -137,8 +137,7 @@ impl VerbsTransport {
 
     /// Peers to whom both connections are up.
     pub fn peers_connected(&self) -> usize {
-        let connected =
-            |peer: &&Peer| peer.connections.iter().all(crate::connect::Connection::is_up);
+        let connected = |peer: &&Peer| peer.connections.iter().all(crate::peer::Connection::is_up);
         self.peers.iter().filter(connected).count()
     }
 

@@ -133,7 +133,7 @@ impl VerbsTransport {
     #[cold]
     fn lose_by_number(&mut self, number: u32) {
         let found = self.peers.iter().enumerate().find_map(|(at, peer)| {
-            let is_it = |connection: &crate::connect::Connection| {
+            let is_it = |connection: &crate::peer::Connection| {
                 connection.queue.as_ref().is_some_and(|queue| queue.pair().number() == number)
             };
             Some((at as u16, peer.connections.iter().position(is_it)?))
