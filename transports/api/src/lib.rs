@@ -158,17 +158,19 @@ pub trait Transport {
         false
     }
 
-    /// A descriptor that becomes readable when there is something to poll, for somebody else to wait for:
-    /// only after [`Transport::doze`], and until the next call of anything else. `None`: there is none.
+    /// A descriptor that rings (becomes readable, once more if it is) when there is something to poll, for
+    /// somebody else to wait for, edge-triggered: only after [`Transport::doze`], and until the next call of
+    /// anything else. `None`: there is none.
     fn doorbell(&mut self) -> Option<BorrowedFd<'_>> {
         None
     }
 
-    /// Does what [`Transport::wait`] does before it sleeps; false if it would not sleep, because there is
-    /// something to poll.
-    fn doze(&mut self) -> bool {
+    /// Does what [`Transport::wait`] does before it sleeps, and says after how many nanoseconds it wants to be
+    /// polled although its doorbell is silent: 0 if it would not sleep, because there is something to poll,
+    /// `u64::MAX` if never.
+    fn doze(&mut self) -> u64 {
         self.flush();
-        true
+        u64::MAX
     }
 
     /// Makes `wait` end and `poll` say [`Event::Ready`] with `key` when `fd` is or becomes readable,

@@ -204,18 +204,19 @@ impl<T: Transport> Links<T> {
 
     /// Sleeps until there is something to poll on any link or `timeout_ns` is over (`None`: for ever).
     pub fn wait(&mut self, timeout_ns: Option<u64>) {
-        let mut timeout_ns = timeout_ns;
+        let mut timeout_ns = timeout_ns.unwrap_or(u64::MAX);
         let (before, rest) = self.links.split_at_mut(self.home);
         let (own, after) = rest.split_at_mut(1);
         for link in before.iter_mut().chain(after) {
-            if !link.doze() {
+            timeout_ns = timeout_ns.min(link.doze());
+            if timeout_ns == 0 {
                 return own[0].flush();
             }
             if !link.is_silent() && link.doorbell().is_none() {
-                timeout_ns = Some(timeout_ns.map_or(BLIND_WAIT_NS, |ns| ns.min(BLIND_WAIT_NS)));
+                timeout_ns = timeout_ns.min(BLIND_WAIT_NS);
             }
         }
-        own[0].wait(timeout_ns);
+        own[0].wait((timeout_ns < u64::MAX).then_some(timeout_ns));
     }
 
     /// See [`Transport::watch`]. Keys must be below `u64::MAX - 8`.

@@ -307,9 +307,10 @@ impl<T: Transport> Transport for Lossy<T> {
         self.inner.doorbell()
     }
 
-    fn doze(&mut self) -> bool {
+    fn doze(&mut self) -> u64 {
+        let rest_ns = self.inner.doze();
         // What is held back comes with the next poll.
-        self.inner.doze() && self.ready.is_empty() && self.held.is_empty()
+        if self.ready.is_empty() && self.held.is_empty() { rest_ns } else { 0 }
     }
 
     fn watch(&mut self, fd: BorrowedFd<'_>, key: u64) -> io::Result<()> {

@@ -360,9 +360,9 @@ impl Transport for UdpTransport {
         self.doorbell.as_ref().map(AsFd::as_fd)
     }
 
-    fn doze(&mut self) -> bool {
+    fn doze(&mut self) -> u64 {
         self.flush();
-        !self.has_something()
+        if self.has_something() { 0 } else { u64::MAX }
     }
 
     fn watch(&mut self, fd: BorrowedFd<'_>, key: u64) -> io::Result<()> {

@@ -278,6 +278,28 @@ impl VerbsTransport {
         }
     }
 
+    /// Posts what is staged and makes completions ring; false if there is something to poll.
+    fn arm(&mut self) -> bool {
+        self.refill();
+        self.post();
+        if let Some(device) = &self.device {
+            device.bell.hush();
+            device.token_completions.arm(false);
+            device.data_completions.arm(false);
+            // A send that went well frees a slot, which can wait; one that failed is news.
+            device.sends.arm(true);
+        }
+        // What came before the bells were armed rings none.
+        self.collect();
+        !self.has_staged()
+    }
+
+    /// After how many nanoseconds something is to be done although nothing comes.
+    fn due_in_ns(&self) -> Option<u64> {
+        let now_ns = self.clock.now_ns();
+        self.due_ns().map(|at_ns| at_ns.saturating_sub(now_ns))
+    }
+
     fn has_staged(&self) -> bool {
         !(self.tokens.is_empty() && self.bursts.is_empty() && self.notices.is_empty())
     }
@@ -334,27 +356,29 @@ impl Transport for VerbsTransport {
     }
 
     fn wait(&mut self, timeout_ns: Option<u64>) {
-        self.flush();
-        if let Some(device) = &self.device {
-            device.bell.hush();
-            device.token_completions.arm(false);
-            device.data_completions.arm(false);
-            // A send that went well frees a slot, which can wait; one that failed is news.
-            device.sends.arm(true);
-        }
-        // What came before the bells were armed rings none.
-        self.collect();
-        if self.has_staged() {
+        if !self.arm() {
             return;
         }
         self.counters.waits += 1;
-        let now_ns = self.clock.now_ns();
-        let due_ns = self.due_ns().map(|at_ns| at_ns.saturating_sub(now_ns));
+        let due_ns = self.due_in_ns();
         let timeout_ns = [timeout_ns, due_ns].into_iter().flatten().min();
         if self.waits.wait(timeout_ns, &mut self.notices) || due_ns.is_some() {
             self.next_look_ns = 0;
         }
         self.collect();
+    }
+
+    fn doorbell(&mut self) -> Option<BorrowedFd<'_>> {
+        Some(self.waits.fd())
+    }
+
+    fn doze(&mut self) -> u64 {
+        // Events that are there already may have rung before: they ring no more.
+        self.next_look_ns = 0;
+        self.look(self.clock.now_ns());
+        // Whoever sleeps for us is told of the bell, not of what rang: the next poll looks at everything.
+        self.next_look_ns = 0;
+        if self.arm() { self.due_in_ns().unwrap_or(u64::MAX) } else { 0 }
     }
 
     fn watch(&mut self, fd: BorrowedFd<'_>, key: u64) -> io::Result<()> {

@@ -210,7 +210,7 @@ macro_rules! each_conformance_rule {
             delivers_to_one_peer, keeps_bursts_intact, keeps_queues_apart, prefers_a_queue,
             reaches_all_others, tells_of_absent_peers, an_absent_peer_harms_no_other,
             refuses_what_is_too_big, refuses_when_full, reports_its_limits,
-            wakes_for_datagrams, wakes_for_descriptors, forgets_descriptors, ends_waits_in_time,
+            wakes_for_datagrams, rings_for_datagrams, wakes_for_descriptors, forgets_descriptors, ends_waits_in_time,
             budget_is_kept, survives_an_empty_pool, floods_without_leaks, gives_everything_back,
             counts_what_it_does);
     };

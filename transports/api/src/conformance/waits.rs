@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use rustix::event::{EventfdFlags, eventfd};
+use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 
 use super::{DEADLINE, Lab, Log, Node, logs, settle};
 use crate::{Dest, Queue, Transport};
@@ -32,6 +32,39 @@ pub fn wakes_for_datagrams<L: Lab>(lab: &L) {
         nodes[0].send(Dest::Peer(1), queue, b"wake", 4);
         nodes[0].transport().flush();
         wait_for(&mut nodes[1], &mut log, "a datagram", |l| !l.datagrams.is_empty());
+    }
+}
+
+/// A doorbell, if there is one, rings for what comes while its transport dozes, each time, for somebody who waits for
+/// it edge-triggered and reads nothing of it.
+pub fn rings_for_datagrams<L: Lab>(lab: &L) {
+    let mut nodes = lab.network(2, lab.pool());
+    let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).expect("epoll");
+    let Some(bell) = nodes[1].transport().doorbell() else { return };
+    let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
+    epoll::add(&epoll, bell, epoll::EventData::new_u64(0), flags).expect("watch the bell");
+    let deadline = Timespec { tv_sec: DEADLINE.as_secs() as i64, tv_nsec: 0 };
+    let mut events = Vec::with_capacity(4);
+    for round in 0..20 {
+        let queue = if round % 2 == 0 { Queue::Token } else { Queue::Data };
+        let mut log = Log::default();
+        while nodes[1].transport().doze() == 0 {
+            nodes[1].drain(&mut log);
+        }
+        assert!(log.datagrams.is_empty(), "nothing was sent yet");
+        nodes[0].send(Dest::Peer(1), queue, b"ring", 4);
+        nodes[0].transport().flush();
+        while log.datagrams.is_empty() {
+            events.clear();
+            let room = rustix::buffer::spare_capacity(&mut events);
+            let rang = epoll::wait(&epoll, room, Some(&deadline)).expect("wait for the bell");
+            assert!(rang > 0, "round {round}: the doorbell is silent");
+            nodes[1].drain(&mut log);
+            if log.datagrams.is_empty() && nodes[1].transport().doze() == 0 {
+                nodes[1].drain(&mut log);
+            }
+        }
+        assert_eq!(log.datagrams, [(queue, b"ring".to_vec())]);
     }
 }
 
