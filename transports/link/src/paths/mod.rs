@@ -361,9 +361,11 @@ impl Paths {
             peer.paths.iter_mut().for_each(|path| path.hinted = false);
             return true;
         }
-        // Hellos go everywhere and are answered with the same where a process is gone.
-        self.suspect(now_ns);
-        self.again = false;
+        if peer.usable >> link & 1 == 1 {
+            // Hellos go everywhere and are answered with the same where a process is gone.
+            self.suspect(now_ns);
+            self.again = false;
+        }
         false
     }
 

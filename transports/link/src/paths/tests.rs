@@ -309,6 +309,25 @@ fn a_hint_counts_when_every_link_that_worked_has_it() {
 }
 
 #[test]
+fn a_hint_on_a_link_that_does_not_work_is_no_news() {
+    let mut world = World::new(2, links(2, Mode::Passive));
+    world.run(100);
+    world.lose(|(_, _, link, _)| link == 0);
+    world.run(1000);
+    let now_ns = world.now_ns;
+    let paths = &mut world.paths[0];
+    let suspicions = paths.counters().suspicions;
+    for _ in 0..100 {
+        assert!(!paths.unreachable(now_ns, NodeId(2), 0));
+    }
+    assert_eq!(
+        paths.counters().suspicions,
+        suspicions,
+        "nothing is looked at more closely for that"
+    );
+}
+
+#[test]
 fn hellos_that_crossed_over_or_are_of_another_list_prove_nothing() {
     let list = [NodeId(1), NodeId(2)];
     let mut one = Paths::new(links(2, Mode::Passive), NodeId(1), &list, 1, 0);
