@@ -93,7 +93,7 @@ fn transport(
         report.value("transport.multicast", span, wrong, "a port no node of the list uses");
     }
     Transport {
-        driver: driver(values, report),
+        drivers: drivers(values, nodes, report),
         multicast,
         multicast_ttl: values.number("transport", "multicast_ttl") as u8,
         mtu_bytes: match values.value("transport", "mtu") {
@@ -125,33 +125,47 @@ fn link_priorities(values: &Values<'_>, nodes: &[Node], report: &mut Report<'_>)
     said.into_iter().map(|priority| u8::try_from(priority).unwrap_or(u8::MAX)).collect()
 }
 
-/// The driver, and what only one of them has keys for.
-fn driver(values: &Values<'_>, report: &mut Report<'_>) -> Driver {
+/// The driver of each link, and what only one of them has keys for.
+fn drivers(values: &Values<'_>, nodes: &[Node], report: &mut Report<'_>) -> Vec<Driver> {
+    let mut kinds = values.words("transport", "link_kinds");
+    let links = 1 + nodes.first().map_or(0, |node| node.links.len());
+    if kinds.len() > links {
+        let wrong = format!("has {} kinds, but nodes have {links} links", kinds.len());
+        let span = place(values, "transport", "link_kinds");
+        report.value("transport.link_kinds", span, wrong, "at most one for each link");
+    }
+    kinds.resize(links, values.word("transport", "kind"));
+    let rdma = rdma(values, kinds.contains(&"verbs"), report);
+    let driver = |kind| if kind == "verbs" { Driver::Verbs(rdma.clone()) } else { Driver::Udp };
+    kinds.into_iter().map(driver).collect()
+}
+
+/// The keys of RDMA, for all links that are over it; `used`: whether any is.
+fn rdma(values: &Values<'_>, used: bool, report: &mut Report<'_>) -> Rdma {
     let table = values.document.table("transport");
-    if values.word("transport", "kind") == "udp" {
+    if !used {
         let names = ["rdma_device", "rdma_port", "rdma_gid_index", "rdma_pkey"];
         for name in names.into_iter().filter(|name| table.says(name)) {
             let span = place(values, "transport", name);
             report.value(
                 &format!("transport.{name}"),
                 span,
-                "has no meaning with kind = \"udp\"",
-                "kind = \"verbs\", or no such key",
+                "has no meaning where every link is UDP",
+                "kind = \"verbs\" or one in link_kinds, or no such key",
             );
         }
-        return Driver::Udp;
     }
     let number = |name| match values.value("transport", name) {
         Some(Value::Number(number)) => Some(number),
         _ => None,
     };
-    Driver::Verbs(Rdma {
+    Rdma {
         device: values.text("transport", "rdma_device"),
         // The table's bounds keep these within their types.
         port: number("rdma_port").map(|port| port as u8),
         gid_index: number("rdma_gid_index").map(|index| index as u8),
         pkey: number("rdma_pkey").map(|pkey| pkey as u16),
-    })
+    }
 }
 
 /// Where a node receives, on each link.

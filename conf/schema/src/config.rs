@@ -78,6 +78,16 @@ impl Config {
         1 + self.my_node().links.len()
     }
 
+    /// What carries datagrams on a link.
+    pub fn driver(&self, link: usize) -> &Driver {
+        self.transport.drivers.get(link).unwrap_or(&Driver::Udp)
+    }
+
+    /// How many links are over RDMA.
+    pub fn verbs_links(&self) -> usize {
+        self.transport.drivers.iter().filter(|driver| driver.is_verbs()).count()
+    }
+
     /// How data reaches all nodes on a link. Each link has a group of its own, that many past the group of
     /// link 0; where a link is of the other IP version, one that follows from it.
     pub fn multicast_on(&self, link: usize) -> Multicast {
@@ -108,8 +118,12 @@ impl Config {
             matches!(self.security.encryption, Encryption::Off),
             self.limits.message_bytes_max
         );
-        if self.transport.driver != Driver::Udp {
+        let drivers = &self.transport.drivers;
+        if drivers.iter().all(Driver::is_verbs) {
             text += "verbs\n";
+        } else if self.verbs_links() > 0 {
+            drivers.iter().for_each(|driver| text += driver.name());
+            text += "\n";
         }
         for node in &self.nodes {
             text += &format!("{} {} {}", node.id, node.address, node.token_address);

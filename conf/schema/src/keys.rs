@@ -96,6 +96,9 @@ const GIB: u64 = 1 << 30;
 /// Most votes of one node or device: those of 1024 nodes still fit 32 bits.
 const VOTES_MAX: u64 = 1_000_000;
 
+/// What carries datagrams on a link.
+const DRIVERS: &[&str] = &["udp", "verbs"];
+
 /// Smallest `transport.mtu`: what IPv6 guarantees on every path. Membership messages are built to fit it.
 pub const MTU_BYTES_MIN: u64 = 1280;
 
@@ -138,9 +141,12 @@ pub const KEYS: &[Key] = &[
         "Where the node receives data on links 1, 2, ...; `address` is link 0. The token goes to the port after each. \
          Every node has the same number of links.").at_run_time(),
 
-    key("transport", "kind", Kind::Choice(&["udp", "verbs"]), &[], Default("\"udp\""),
+    key("transport", "kind", Kind::Choice(DRIVERS), &[], Default("\"udp\""),
         "The driver: `udp` is UDP over io_uring, `verbs` is InfiniBand or RoCE (docs/rdma.md), where addresses are \
          those of RDMA ports and every `token_address` is unused. The same on all nodes.").with_all_stopped(),
+    key("transport", "link_kinds", Kind::Choices { words: DRIVERS, items_max: LINKS_MAX }, &[], Default("[]"),
+        "The driver of link 0, 1, ..., so that nodes have links over UDP beside those over RDMA; a link without one has \
+         `kind`. The same on all nodes.").with_all_stopped(),
     key("transport", "multicast", Kind::Address, &["auto", "off"], Default("\"auto\""),
         "Group and port that data is multicast to. `auto` derives a group in 239.192.0.0/14 (IPv4) or ff08::/16 \
          (IPv6) from the cluster's name and takes the port below the lowest of the node list; `off` \
@@ -150,8 +156,9 @@ pub const KEYS: &[Key] = &[
         "Routers a multicast may pass, plus one."),
     key("transport", "mtu", Kind::Size { min: MTU_BYTES_MIN, max: 65535 }, &["auto"], Default("\"auto\""),
         "Bytes of the largest IP packet on every path between nodes; the same on all nodes. `auto` is 1500, or what \
-         the paths have where that is less. Packets are never fragmented by IP. With `verbs`: bytes of the largest \
-         datagram; `auto` is the port's MTU, and larger ones go to each node over its connection.").with_all_stopped(),
+         the paths have where that is less. Packets are never fragmented by IP. With `verbs` alone: bytes of the \
+         largest datagram; `auto` is the port's MTU, and larger ones go to each node over its connection. Where links \
+         are of both kinds: of the packets on those over UDP; frames are as long as all links carry.").with_all_stopped(),
     key("transport", "rdma_device", Kind::Text { bytes_max: 63 }, &[], Optional,
         "With `verbs`: name the RDMA device must have, as `ibv_devices` lists it; without it the one that has this \
          node's address."),

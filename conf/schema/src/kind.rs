@@ -14,6 +14,13 @@ pub enum Kind {
     },
     /// One of these words.
     Choice(&'static [&'static str]),
+    /// A list of these words.
+    Choices {
+        /// The words.
+        words: &'static [&'static str],
+        /// Items at most.
+        items_max: usize,
+    },
     /// `true` or `false`.
     Bool,
     /// A whole number.
@@ -64,6 +71,8 @@ pub enum Kind {
 pub enum Value {
     /// One of the words a key accepts beside its kind, or of a [`Kind::Choice`].
     Word(&'static str),
+    /// A list of words of a [`Kind::Choices`].
+    Words(Vec<&'static str>),
     /// A text or path.
     Text(String),
     /// `true` or `false`.
@@ -101,6 +110,7 @@ pub(crate) fn read(
     match kind {
         Kind::Text { bytes_max } => text(string(found)?, bytes_max).map(Value::Text),
         Kind::Choice(choices) => choice(string(found)?, choices),
+        Kind::Choices { words, items_max } => chosen(found, words, items_max).map(Value::Words),
         Kind::Bool => found.as_bool().map(Value::Bool).ok_or_else(|| wrong_type(found)),
         Kind::Integer { min, max } => bounded(integer(found)?, min, max, &|n| n.to_string()),
         Kind::Percent => bounded(integer(found)?, 1, 100, &|n| n.to_string()),
@@ -124,6 +134,9 @@ pub(crate) fn accepted(kind: Kind, words: &[&str]) -> String {
     let kind = match kind {
         Kind::Text { bytes_max } => format!("a text of 1 to {bytes_max} bytes"),
         Kind::Choice(choices) => quoted(choices),
+        Kind::Choices { words, items_max } => {
+            format!("a list of at most {items_max} of {}", quoted(words))
+        }
         Kind::Bool => "true or false".to_owned(),
         Kind::Integer { min, max } => format!("a whole number from {min} to {max}"),
         Kind::Percent => "a whole number from 1 to 100".to_owned(),
@@ -178,6 +191,20 @@ fn choice(found: &str, choices: &'static [&'static str]) -> Result<Value, String
         Some(word) => Ok(Value::Word(word)),
         None => Err("is not a word this key knows".to_owned()),
     }
+}
+
+fn chosen(
+    found: &DeValue<'_>,
+    words: &'static [&'static str],
+    items_max: usize,
+) -> Result<Vec<&'static str>, String> {
+    items(found, "word", items_max)?
+        .map(|item| {
+            let text = string(item).map_err(|wrong| format!("holds what {wrong}"))?;
+            let word = words.iter().find(|word| **word == text);
+            word.copied().ok_or_else(|| format!("holds {text:?}, which is not one of its words"))
+        })
+        .collect()
 }
 
 fn integer(found: &DeValue<'_>) -> Result<u64, String> {
@@ -277,6 +304,7 @@ pub(crate) fn written(kind: Kind, value: &Value) -> String {
     let list = |items: Vec<String>| format!("[{}]", items.join(", "));
     match (kind, value) {
         (_, Value::Word(word)) => string(word),
+        (_, Value::Words(words)) => list(words.iter().map(|word| string(word)).collect()),
         (_, Value::Text(text)) => string(text),
         (_, Value::Bool(truth)) => truth.to_string(),
         (Kind::Duration { .. }, Value::Number(ns)) => string(&duration_text(*ns)),

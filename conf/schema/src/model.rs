@@ -81,11 +81,26 @@ pub enum Driver {
     Verbs(Rdma),
 }
 
+impl Driver {
+    /// The word of the configuration.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Verbs(_) => "verbs",
+        }
+    }
+
+    /// Whether it is RDMA.
+    pub fn is_verbs(&self) -> bool {
+        matches!(self, Self::Verbs(_))
+    }
+}
+
 /// `[transport]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transport {
-    /// The driver.
-    pub driver: Driver,
+    /// The driver of each link, one per link of every node.
+    pub drivers: Vec<Driver>,
     /// How data reaches all nodes (`auto` is resolved).
     pub multicast: Multicast,
     /// Time to live of multicasts.

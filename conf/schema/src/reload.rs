@@ -25,14 +25,15 @@ const VALUES: &[(&str, &str, Shown)] = &[
     ("nodes", "token_address", |c| shown(&c.nodes.iter().map(|n| n.token_address).collect::<Vec<_>>())),
     ("nodes", "votes", |c| shown(&c.nodes.iter().map(|n| (n.id, n.votes)).filter(|n| n.1 != 1).collect::<Vec<_>>())),
     ("nodes", "links", |c| shown(&c.nodes.iter().map(|n| &n.links).filter(|l| !l.is_empty()).collect::<Vec<_>>())),
-    ("transport", "kind", |c| shown(&std::mem::discriminant(&c.transport.driver))),
+    ("transport", "kind", |c| shown(&c.transport.drivers.iter().map(Driver::name).collect::<Vec<_>>())),
+    ("transport", "link_kinds", |c| shown(&c.transport.drivers.iter().map(Driver::name).collect::<Vec<_>>())),
     ("transport", "multicast", |c| shown(&c.transport.multicast)),
     ("transport", "multicast_ttl", |c| shown(&c.transport.multicast_ttl)),
     ("transport", "mtu", |c| shown(&c.transport.mtu_bytes)),
-    ("transport", "rdma_device", |c| shown(&c.transport.driver)),
-    ("transport", "rdma_port", |c| shown(&c.transport.driver)),
-    ("transport", "rdma_gid_index", |c| shown(&c.transport.driver)),
-    ("transport", "rdma_pkey", |c| shown(&c.transport.driver)),
+    ("transport", "rdma_device", |c| shown(&c.transport.drivers)),
+    ("transport", "rdma_port", |c| shown(&c.transport.drivers)),
+    ("transport", "rdma_gid_index", |c| shown(&c.transport.drivers)),
+    ("transport", "rdma_pkey", |c| shown(&c.transport.drivers)),
     ("transport", "receive_buffer", |c| shown(&c.transport.receive_buffer_bytes)),
     ("transport", "send_buffer", |c| shown(&c.transport.send_buffer_bytes)),
     ("transport", "link_mode", |c| shown(&c.transport.link_mode)),
@@ -151,12 +152,10 @@ impl Config {
             }
         }
         let ids = |config: &Self| config.nodes.iter().map(|node| node.id).collect::<Vec<_>>();
-        if self.transport.driver != Driver::Udp && ids(self) != ids(new) {
+        if self.verbs_links() > 0 && ids(self) != ids(new) {
             // Over verbs nodes call each other by their positions in the list.
             let (old, new) = (ids(self), ids(new));
-            return Err(format!(
-                "nodes: {new:?}; with transport.kind = \"verbs\" accepted: {old:?}"
-            ));
+            return Err(format!("nodes: {new:?}; with a link over verbs accepted: {old:?}"));
         }
         let (old, version) = (self.config_version, new.config_version);
         if version < old {

@@ -44,6 +44,13 @@ impl Values<'_> {
         }
     }
 
+    pub(crate) fn words(&self, section: &'static str, name: &'static str) -> Vec<&'static str> {
+        match self.value(section, name) {
+            Some(Value::Words(words)) => words,
+            _ => Vec::new(),
+        }
+    }
+
     pub(crate) fn text(&self, section: &'static str, name: &'static str) -> Option<String> {
         match self.value(section, name) {
             Some(Value::Text(text)) => Some(text),

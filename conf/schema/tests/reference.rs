@@ -101,7 +101,15 @@ fn rdma_keys_reach_the_model() {
         gid_index: Some(3),
         pkey: Some(0x8001),
     };
-    assert_eq!(config.transport.driver, Driver::Verbs(rdma));
+    assert_eq!(config.transport.drivers, [Driver::Verbs(rdma.clone())]);
+    let links = "link_kinds = [\"udp\", \"verbs\"]\n";
+    let two =
+        text(links).replace(":6001\"\n", ":6001\"\nlinks = [\"[::1]:6003\", \"[::1]:6005\"]\n");
+    let config = Config::parse(&two, Path::new("c")).unwrap();
+    let drivers = [Driver::Udp, Driver::Verbs(rdma), Driver::Udp];
+    assert_eq!((config.transport.drivers.as_slice(), config.verbs_links()), (&drivers[..], 1));
+    let problems = Config::parse(&text(links), Path::new("c")).unwrap_err().to_string();
+    assert!(problems.contains("has 2 kinds, but nodes have 1 links"), "{problems}");
     let problems = Config::parse(&text(""), Path::new("c")).unwrap_err().to_string();
     for name in ["rdma_device", "rdma_port", "rdma_gid_index", "rdma_pkey"] {
         assert!(problems.contains(&format!("transport.{name}")), "{problems}");

@@ -108,6 +108,10 @@ pub struct Peer {
 pub struct OwnLink {
     /// Its number.
     pub number: u8,
+    /// What carries it: `udp` or `verbs`.
+    pub kind: &'static str,
+    /// Name of the RDMA device that carries it; `None` over UDP, and while there is none.
+    pub device: Option<String>,
     /// Our address on it.
     pub address: Option<String>,
     /// Its priority; the highest is the best.

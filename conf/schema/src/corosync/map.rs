@@ -169,14 +169,14 @@ impl Build<'_, '_, '_> {
     }
 
     /// Whether the transport multicasts.
-    fn is_udp(&self) -> bool {
-        self.flat.text("totem.transport") == Some("udp")
+    fn is_multicast(&self) -> bool {
+        matches!(self.flat.text("totem.transport"), Some("udp" | "iba"))
     }
 
     fn transport(&mut self) {
         let span = |entry: Option<&Entry>| entry.map_or(0..0, |entry| entry.span.clone());
         let at = span(self.flat.get("totem.transport"));
-        if self.is_udp() {
+        if self.is_multicast() {
             let port = self.flat.number("totem.interface.0.mcastport").unwrap_or(nodelist::PORT);
             if let Some(group) = self.flat.get("totem.interface.0.mcastaddr") {
                 let address = match group.text.contains(':') {
@@ -192,17 +192,22 @@ impl Build<'_, '_, '_> {
             self.set("transport", "multicast", &Say::Text("off"), "totem.transport", at);
             for name in ["totem.interface.0.mcastaddr", "totem.interface.0.ttl"] {
                 if self.flat.get(name).is_some() {
-                    self.warn(name, "has no effect here: only transport udp multicasts");
+                    self.warn(name, "has no effect here: only transports udp and iba multicast");
                 }
             }
         }
+        if self.flat.text("totem.transport") == Some("iba") {
+            let at = span(self.flat.get("totem.transport"));
+            self.set("transport", "kind", &Say::Text("verbs"), "totem.transport", at);
+        }
         self.pass("transport", "link_mode", "totem.link_mode");
+        self.kinds();
         self.mtu();
         self.priorities();
     }
 
     fn mtu(&mut self) {
-        let knet = !matches!(self.flat.text("totem.transport"), Some("udp" | "udpu"));
+        let knet = !matches!(self.flat.text("totem.transport"), Some("udp" | "udpu" | "iba"));
         let (used, unused) = match knet {
             true => ("totem.knet_mtu", "totem.netmtu"),
             false => ("totem.netmtu", "totem.knet_mtu"),
@@ -214,6 +219,26 @@ impl Build<'_, '_, '_> {
             let text = format!("has no effect here: with this transport, {used} sets the MTU");
             self.warn(unused, text);
         }
+    }
+
+    /// As priorities, up to the last link that says its transport.
+    fn kinds(&mut self) {
+        let name = |link: usize| format!("totem.interface.{link}.knet_transport");
+        let links = self.flat.indices("totem.interface.");
+        let Some(last) = links.iter().rev().find(|&&link| self.flat.get(&name(link)).is_some())
+        else {
+            return;
+        };
+        let usual = if self.flat.text("totem.transport") == Some("iba") { "verbs" } else { "udp" };
+        let kind = |link| match self.flat.text(&name(link)) {
+            Some("verbs") => "\"verbs\"".to_owned(),
+            Some(_) => "\"udp\"".to_owned(),
+            None => format!("\"{usual}\""),
+        };
+        let list = format!("[{}]", (0..=*last).map(kind).collect::<Vec<_>>().join(", "));
+        let from = name(*last);
+        let span = self.flat.get(&from).map(|entry| entry.span.clone()).unwrap_or_default();
+        self.set("transport", "link_kinds", &Say::Raw(&list), &from, span);
     }
 
     fn priorities(&mut self) {

@@ -118,7 +118,7 @@ fn rings(node: usize, build: &mut Build<'_, '_, '_>) -> Vec<Ring> {
 
 /// Addresses of a name in the order, and of the families, that the file asks for.
 fn preferred(mut found: Vec<IpAddr>, flat: &Flat) -> Vec<IpAddr> {
-    let udp = flat.text("totem.transport") == Some("udp");
+    let udp = matches!(flat.text("totem.transport"), Some("udp" | "iba"));
     let version = flat.text("totem.ip_version").unwrap_or(if udp { "ipv4" } else { "ipv6-4" });
     match version {
         "ipv4" => found.retain(IpAddr::is_ipv4),
@@ -217,7 +217,7 @@ fn socket(ring: &Ring, flat: &Flat) -> Option<SocketAddr> {
 
 /// Without a nodeid, UDP transports take the IPv4 address as a number.
 fn node_id(table: &mut Table, address: Option<SocketAddr>, build: &mut Build<'_, '_, '_>) {
-    let udp = matches!(build.flat.text("totem.transport"), Some("udp" | "udpu"));
+    let udp = matches!(build.flat.text("totem.transport"), Some("udp" | "udpu" | "iba"));
     let key = format!("{}.nodeid", table.label);
     build.report.rename(format!("{}.id", table.label), key);
     if let (true, Some(SocketAddr::V4(address))) = (udp, address) {

@@ -72,6 +72,11 @@ fn mapped(section: &str, name: &str, value: &Value, flat: &mut Flat) -> bool {
                 put(flat, &name, &priority.to_string());
             }
         }
+        ("transport", "link_kinds", Value::Words(list)) => {
+            for (link, kind) in list.iter().enumerate() {
+                put(flat, &format!("totem.interface.{link}.knet_transport"), kind);
+            }
+        }
         ("transport", "mtu", Value::Number(bytes)) => {
             put(flat, "totem.knet_mtu", &bytes.to_string());
         }

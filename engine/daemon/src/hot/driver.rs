@@ -49,17 +49,22 @@ impl Driver {
         pool: &Pool,
         warnings: &mut Vec<String>,
     ) -> Result<Self, Failure> {
-        match &config.transport.driver {
-            schema::Driver::Udp => {
-                let failed = |error| match config.link_count() {
-                    1 => Failure::new(Exit::System, error),
-                    _ => Failure::new(Exit::System, format!("link {link}: {error}")),
-                };
-                let udp = open_udp(config, link, pool).map_err(failed)?;
-                warnings.extend(udp.warnings().iter().map(ToString::to_string));
-                Ok(Self::Udp(Box::new(udp)))
-            }
+        let opened = match config.driver(link) {
+            schema::Driver::Udp => open_udp(config, link, pool, warnings),
             schema::Driver::Verbs(rdma) => open_verbs(config, link, rdma, pool, warnings),
+        };
+        opened.map_err(|failure| match config.link_count() {
+            1 => failure,
+            _ => Failure::new(failure.exit, format!("link {link}: {}", failure.message)),
+        })
+    }
+
+    /// Name of the RDMA device that carries the link, if one does.
+    pub(crate) fn device(&self) -> Option<&str> {
+        match self {
+            #[cfg(feature = "verbs")]
+            Self::Verbs(verbs) => verbs.device(),
+            _ => None,
         }
     }
 
@@ -152,8 +157,8 @@ impl Transport for Driver {
         self.inner_mut()?.doorbell()
     }
 
-    fn doze(&mut self) -> bool {
-        self.inner_mut().is_none_or(|inner| inner.doze())
+    fn doze(&mut self) -> u64 {
+        self.inner_mut().map_or(u64::MAX, |inner| inner.doze())
     }
 
     fn watch(&mut self, fd: BorrowedFd<'_>, key: u64) -> io::Result<()> {
@@ -174,21 +179,23 @@ impl Transport for Driver {
     }
 }
 
-/// Bytes of the largest packet, or datagram where packets are not ours to make.
+/// Whether every link is over RDMA.
+fn all_verbs(config: &Config) -> bool {
+    config.verbs_links() == config.link_count()
+}
+
+/// Bytes of the largest packet, or datagram where packets are not ours to make: of the links that carry least.
 pub(crate) fn mtu_bytes(config: &Config) -> usize {
-    let auto = match config.transport.driver {
-        schema::Driver::Udp => MTU_AUTO_BYTES,
-        schema::Driver::Verbs(_) => RDMA_MTU_BYTES,
-    };
+    let auto = if all_verbs(config) { RDMA_MTU_BYTES } else { MTU_AUTO_BYTES };
     config.transport.mtu_bytes.unwrap_or(auto)
 }
 
 /// How the region is cut.
 pub(crate) fn pool_config(config: &Config) -> PoolConfig {
-    let datagram_bytes = match config.transport.driver {
-        schema::Driver::Udp => mtu_bytes(config),
+    let datagram_bytes = match config.verbs_links() {
+        0 => mtu_bytes(config),
         // Whatever this engine sends, others may send as much as the port carries.
-        schema::Driver::Verbs(_) => mtu_bytes(config).max(RDMA_MTU_BYTES),
+        _ => mtu_bytes(config).max(RDMA_MTU_BYTES),
     };
     PoolConfig {
         small_bytes: (datagram_bytes + SLOT_HEADROOM_BYTES).next_multiple_of(1024),
@@ -235,17 +242,25 @@ fn udp(config: &Config, link: usize) -> uring::Config {
 
 /// Opens the sockets. A predecessor that was killed keeps its ports until the kernel has taken its
 /// io_uring down, which it does behind the scenes and takes its time for: wait for that, a while.
-fn open_udp(config: &Config, link: usize, pool: &Pool) -> Result<UdpTransport, uring::Error> {
+fn open_udp(
+    config: &Config,
+    link: usize,
+    pool: &Pool,
+    warnings: &mut Vec<String>,
+) -> Result<Driver, Failure> {
     let deadline_ns = monotonic_ns() + PORTS_WAIT_NS;
     loop {
         let error = match UdpTransport::new(udp(config, link), pool.clone()) {
-            Ok(udp) => return Ok(udp),
+            Ok(udp) => {
+                warnings.extend(udp.warnings().iter().map(ToString::to_string));
+                return Ok(Driver::Udp(Box::new(udp)));
+            }
             Err(error) => error,
         };
         let in_use = matches!(&error, uring::Error::Socket { source, .. }
             if source.kind() == std::io::ErrorKind::AddrInUse);
         if !in_use || monotonic_ns() > deadline_ns {
-            return Err(error);
+            return Err(Failure::new(Exit::System, error));
         }
         std::thread::sleep(PORTS_LOOK);
     }
@@ -269,10 +284,11 @@ fn open_verbs(
         port: rdma.port,
         gid_index: rdma.gid_index,
         pkey: rdma.pkey,
-        datagram_bytes_max: config.transport.mtu_bytes,
-        // One rotation sends at most a quarter of the small slots' bytes (`WINDOW_SHARE`); they must find
-        // room at once where nobody looks at them for a while.
-        datagram_buffers: config.memory.small_slots / 4 / config.link_count() as u32,
+        // Beside links over UDP the MTU is that of their packets.
+        datagram_bytes_max: config.transport.mtu_bytes.filter(|_| all_verbs(config)),
+        // One rotation sends at most this share of the small slots' bytes (`window_bytes` of `setup`); they must
+        // find room at once where nobody looks at them for a while.
+        datagram_buffers: config.memory.small_slots / 4 / config.verbs_links() as u32,
         burst_buffers: config.memory.large_slots / 4 / config.link_count() as u32,
         ..verbs::Config::new(position(config), peers)
     };
@@ -286,7 +302,7 @@ fn open_verbs(
             Err(error) => error,
         };
         if !error.is_address_in_use() || monotonic_ns() > deadline_ns {
-            let message = format!("transport.kind = \"verbs\": {error}");
+            let message = format!("transport kind \"verbs\": {error}");
             return Err(Failure::new(Exit::System, message));
         }
         std::thread::sleep(PORTS_LOOK);
@@ -301,7 +317,7 @@ fn open_verbs(
     _: &Pool,
     _: &mut Vec<String>,
 ) -> Result<Driver, Failure> {
-    let message = "transport.kind = \"verbs\": this engine was built without it; use one built with \
-                   `--features verbs`, or kind = \"udp\"";
+    let message = "transport kind \"verbs\": this engine was built without it; use one built with \
+                   `--features verbs`, or kind \"udp\"";
     Err(Failure::new(Exit::Config, message))
 }

@@ -212,7 +212,8 @@ fn open_links(
 ) -> Result<Links<Lossy<Driver>>, Failure> {
     let (mut links, mut failure, count) = (Vec::new(), None, plan.config.link_count());
     for link in 0..count {
-        let driver = match Driver::open(&plan.config, link, pool, warnings) {
+        let opened = Driver::open(&plan.config, link, pool, warnings);
+        let driver = match opened.and_then(|driver| alone_on_its_device(driver, link, &links)) {
             Ok(driver) => driver,
             Err(error) if count == 1 => return Err(error),
             Err(error) => {
@@ -225,11 +226,31 @@ fn open_links(
         let seed = plan.seed.wrapping_add(link as u64);
         links.push(faulty(driver, pool, plan, seed, warnings)?);
     }
-    match (links.iter().position(|link| link.inner().is_there()), failure) {
+    // One over RDMA has more to look after in its sleep than one over UDP: it sleeps for both.
+    let rdma = links.iter().position(|link: &Lossy<Driver>| link.inner().device().is_some());
+    let home = rdma.or_else(|| links.iter().position(|link| link.inner().is_there()));
+    match (home, failure) {
         (None, Some(failure)) => Err(failure),
         (home, _) => Links::new(links, home.unwrap_or(0), pool.clone())
             .map_err(|error| Failure::new(Exit::System, error)),
     }
+}
+
+/// Two links on one RDMA device would take each other's events, and fail together.
+fn alone_on_its_device(
+    driver: Driver,
+    link: usize,
+    before: &[Lossy<Driver>],
+) -> Result<Driver, Failure> {
+    let same =
+        |other: &Lossy<Driver>| driver.device().is_some_and(|d| other.inner().device() == Some(d));
+    let Some(other) = before.iter().position(same) else { return Ok(driver) };
+    let device = driver.device().unwrap_or_default();
+    let message = format!(
+        "link {link}: the RDMA device {device} carries link {other} already; each link over verbs needs a device of \
+         its own"
+    );
+    Err(Failure::new(Exit::Config, message))
 }
 
 /// How frames travel on them.
@@ -273,8 +294,7 @@ fn node_config<'p>(plan: &'p Plan, transport: &Links<Lossy<Driver>>) -> node::Co
     let config = &plan.config;
     let caps = transport.caps();
     let tuning = totem::Tuning::default();
-    let small_bytes = u64::from(config.memory.small_slots) * mtu_bytes(config) as u64;
-    let global_window_bytes = tuning.global_window_bytes.min(small_bytes / WINDOW_SHARE);
+    let global_window_bytes = tuning.global_window_bytes.min(window_bytes(config));
     node::Config {
         me: NodeId(config.me),
         nodes: config.nodes.iter().map(|node| NodeId(node.id)).collect(),
@@ -300,6 +320,12 @@ fn node_config<'p>(plan: &'p Plan, transport: &Links<Lossy<Driver>>) -> node::Co
         quorum: super::quorum::options(config),
         expected_votes_tracked: plan.expected_votes_tracked,
     }
+}
+
+/// Bytes that one rotation may fill of the small slots: every link over RDMA has as much room to receive them.
+fn window_bytes(config: &Config) -> u64 {
+    let small_bytes = u64::from(config.memory.small_slots) * mtu_bytes(config) as u64;
+    small_bytes / WINDOW_SHARE / config.verbs_links().max(1) as u64
 }
 
 fn security(plan: &Plan) -> link::Security {

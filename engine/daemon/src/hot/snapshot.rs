@@ -86,6 +86,8 @@ impl Hot {
         let priorities = &self.running.transport.link_priorities;
         let own = |(number, transport): (usize, &Lossy<Driver>)| OwnLink {
             number: number as u8,
+            kind: self.running.driver(number).name(),
+            device: transport.inner().device().map(ToOwned::to_owned),
             address: self.running.my_node().link(number).map(|link| link.address.to_string()),
             priority: priorities.get(number).copied().unwrap_or(1),
             in_use: in_use >> number & 1 == 1,
