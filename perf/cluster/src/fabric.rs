@@ -1,8 +1,11 @@
-//! The fabric of the RDMA lab (`cargo xtask rdma-lab`), for engines that run in it: node i, from zero, has
-//! the port `vI`, the soft-RoCE device `rxeI` on it, the address 10.77.0.(I+1) and the routing table 100+I;
-//! `pI` in the namespace `switch` is the other end of its cable.
+//! The fabric of the RDMA lab (`cargo xtask rdma-lab`), for engines that run in it. Every node has two ports, each
+//! on a switch of its own: node i, from zero, has the port `vI` with the soft-RoCE device `rxeI` on it, the
+//! address 10.77.0.(I+1) and the routing table 100+I, and the port `uI` with the address 10.78.0.(I+1) and the table
+//! 200+I; `pI` and `qI` in the namespace `switch` are the other ends of their cables. `rxfI` on `uI` is made where
+//! it is wanted.
 
 use std::net::Ipv4Addr;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
@@ -10,52 +13,94 @@ use anyhow::{Context, ensure};
 /// First byte of a packet of a datagram queue pair, in UDP after headers of 28 bytes.
 const DATAGRAM_OPCODE: &str = "0x64";
 
-/// Address of a node.
-pub(crate) fn address(node: usize) -> Ipv4Addr {
-    Ipv4Addr::new(10, 77, 0, (node + 1) as u8)
+/// One of a node's ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Port {
+    /// Whose, from zero.
+    pub(crate) node: usize,
+    /// 0 or 1.
+    pub(crate) link: usize,
 }
 
-/// Sets a node's port down.
-///
-/// # Errors
-/// When `ip` fails; we may not be in the lab.
-pub(crate) fn port_down(node: usize) -> anyhow::Result<()> {
-    run(&format!("/usr/bin/ip link set v{node} down"))
+/// Names by link: port, its cable's other end, and device.
+const PORTS: [&str; 2] = ["v", "u"];
+const CABLES: [&str; 2] = ["p", "q"];
+const DEVICES: [&str; 2] = ["rxe", "rxf"];
+
+impl Port {
+    /// Its address.
+    pub(crate) fn address(self) -> Ipv4Addr {
+        Ipv4Addr::new(10, 77 + self.link as u8, 0, (self.node + 1) as u8)
+    }
+
+    fn name(self) -> String {
+        format!("{}{}", PORTS[self.link], self.node)
+    }
+
+    fn device(self) -> String {
+        format!("{}{}", DEVICES[self.link], self.node)
+    }
+
+    fn cable(self, state: &str) -> anyhow::Result<()> {
+        let Self { node, link } = self;
+        run(&format!("/usr/bin/ip -n switch link set {}{node} {state}", CABLES[link]))
+    }
+
+    /// Pulls its cable out, or puts it in again.
+    ///
+    /// # Errors
+    /// When `ip` fails; we may not be in the lab.
+    pub(crate) fn set_cable(self, is_in: bool) -> anyhow::Result<()> {
+        self.cable(if is_in { "up" } else { "down" })
+    }
+
+    /// Sets it down.
+    ///
+    /// # Errors
+    /// As [`Port::set_cable`].
+    pub(crate) fn down(self) -> anyhow::Result<()> {
+        run(&format!("/usr/bin/ip link set {} down", self.name()))
+    }
+
+    /// Sets it up again. The kernel brings back its own routes of the port in the same step; those in the lab's
+    /// tables are ours, and are there before the first packet can come: until then the cable is out.
+    ///
+    /// # Errors
+    /// As [`Port::set_cable`].
+    pub(crate) fn up(self) -> anyhow::Result<()> {
+        let (name, address, table) =
+            (self.name(), self.address(), 100 + 100 * self.link + self.node);
+        let net = Ipv4Addr::new(10, 77 + self.link as u8, 0, 0);
+        self.cable("down")?;
+        run(&format!("/usr/bin/ip link set {name} up"))?;
+        run(&format!("/usr/bin/ip route replace {net}/24 dev {name} src {address} table {table}"))?;
+        run(&format!("/usr/bin/ip route replace 224.0.0.0/4 dev {name} table {table}"))?;
+        self.cable("up")
+    }
+
+    /// Deletes its device. This returns when its engine has let go of it.
+    ///
+    /// # Errors
+    /// When `rdma` fails; we may not be in the lab.
+    pub(crate) fn remove_device(self) -> anyhow::Result<()> {
+        run(&format!("rdma link delete {}", self.device()))
+    }
+
+    /// Whether it has its device.
+    pub(crate) fn has_device(self) -> bool {
+        Path::new("/sys/class/infiniband").join(self.device()).exists()
+    }
+
+    /// Makes it (again).
+    ///
+    /// # Errors
+    /// As [`Port::remove_device`].
+    pub(crate) fn add_device(self) -> anyhow::Result<()> {
+        run(&format!("rdma link add {} type rxe netdev {}", self.device(), self.name()))
+    }
 }
 
-/// Sets it up again. The kernel brings back its own routes of the port in the same step; those in the lab's
-/// tables are ours, and are there before the first packet can come: until then the cable is out.
-///
-/// # Errors
-/// As [`port_down`].
-pub(crate) fn port_up(node: usize) -> anyhow::Result<()> {
-    let (table, address) = (100 + node, address(node));
-    run(&format!("/usr/bin/ip -n switch link set p{node} down"))?;
-    run(&format!("/usr/bin/ip link set v{node} up"))?;
-    run(&format!(
-        "/usr/bin/ip route replace 10.77.0.0/24 dev v{node} src {address} table {table}"
-    ))?;
-    run(&format!("/usr/bin/ip route replace 224.0.0.0/4 dev v{node} table {table}"))?;
-    run(&format!("/usr/bin/ip -n switch link set p{node} up"))
-}
-
-/// Deletes a node's device. This returns when its engine has let go of it.
-///
-/// # Errors
-/// When `rdma` fails; we may not be in the lab.
-pub(crate) fn remove_device(node: usize) -> anyhow::Result<()> {
-    run(&format!("rdma link delete rxe{node}"))
-}
-
-/// Makes it again.
-///
-/// # Errors
-/// As [`remove_device`].
-pub(crate) fn add_device(node: usize) -> anyhow::Result<()> {
-    run(&format!("rdma link add rxe{node} type rxe netdev v{node}"))
-}
-
-/// From now on every node loses this share of what datagram queue pairs send to it, each on its own; what
+/// From now on every node loses this share of what datagram queue pairs send to it on link 0, each on its own; what
 /// connections send is spared. Zero ends it.
 ///
 /// # Errors

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod clock;
+mod crossing;
 mod engine;
 mod fabric;
 pub mod failover;
@@ -24,6 +25,7 @@ pub mod weather;
 mod worker;
 
 pub use clock::now_ns;
+pub use crossing::Crossing;
 pub use engine::{Engine, Signal};
 pub use failover::Fault;
 pub use links::LinkFault;
@@ -32,5 +34,5 @@ pub use observer::{Member, Observer, Verdict, ViewId, ViewLog, compare};
 pub use participant::{Participant, Rate, Role, SeenView};
 pub use ports::free_ports;
 pub use rig::{Rig, wait_until};
-pub use spec::{Cluster, Place, Spec, render, test_key};
+pub use spec::{Cluster, Place, Second, Spec, render, test_key};
 pub use torture::Plan;

@@ -87,18 +87,19 @@ pub fn flap(
 /// # Errors
 /// When that takes too long; says what is missing.
 pub fn wait_whole(rig: &mut Rig) -> anyhow::Result<()> {
-    let links = rig.cluster.network()?.links();
-    let wanted = links * (rig.cluster.nodes() - 1);
-    let up = |rig: &Rig, node| {
-        let counters = rig.cluster.counters(node);
-        let count = |name| counters.get(name).copied().unwrap_or(0);
-        count("links.links_up").saturating_sub(count("links.links_down")) as usize
-    };
+    let wanted = rig.cluster.links() * (rig.cluster.nodes() - 1);
     let all: Vec<usize> = (0..rig.cluster.nodes()).collect();
     let whole = wait_until(TIMEOUT, || all.iter().all(|node| up(rig, *node) == wanted));
     let seen: Vec<_> = all.iter().map(|node| up(rig, *node)).collect();
     ensure!(whole, "links that work, of {wanted} at each node: {seen:?} after {TIMEOUT:?}");
     Ok(())
+}
+
+/// How many links to other nodes work, as an engine sees it.
+pub(crate) fn up(rig: &Rig, node: usize) -> usize {
+    let counters = rig.cluster.counters(node);
+    let count = |name| counters.get(name).copied().unwrap_or(0);
+    count("links.links_up").saturating_sub(count("links.links_down")) as usize
 }
 
 fn break_link(rig: &Rig, link: usize, fault: LinkFault, victim: usize) -> anyhow::Result<()> {
@@ -126,11 +127,11 @@ fn worst_ns(rig: &Rig, during: impl FnOnce()) -> u64 {
 }
 
 /// How many views each participant has seen.
-fn views(rig: &Rig) -> Vec<usize> {
+pub(crate) fn views(rig: &Rig) -> Vec<usize> {
     rig.participants.iter().map(|participant| participant.views().len()).collect()
 }
 
-fn unchanged(rig: &mut Rig, before: &[usize], what: &str) -> anyhow::Result<()> {
+pub(crate) fn unchanged(rig: &mut Rig, before: &[usize], what: &str) -> anyhow::Result<()> {
     let after = views(rig);
     if after == before {
         return Ok(());

@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 
 use hdrhistogram::Histogram;
 
+use crate::clock::now_ns;
 use crate::worker::Worker;
 use crate::{Observer, ViewId};
 
@@ -51,8 +52,11 @@ pub(crate) struct Shared {
     pub(crate) is_connected: AtomicBool,
     pub(crate) views: Mutex<Vec<SeenView>>,
     pub(crate) latency: Mutex<Histogram<u64>>,
-    /// Latency is recorded only while this is set.
+    /// Latency and silence are recorded only while this is set.
     pub(crate) measure: AtomicBool,
+    /// When the last message was delivered, and the longest time without one so far.
+    pub(crate) heard_ns: AtomicU64,
+    pub(crate) silence_ns: AtomicU64,
 }
 
 impl Shared {
@@ -72,7 +76,16 @@ impl Shared {
             views: Mutex::new(Vec::new()),
             latency: Mutex::new(histogram),
             measure: AtomicBool::new(false),
+            heard_ns: AtomicU64::new(0),
+            silence_ns: AtomicU64::new(0),
         }
+    }
+
+    /// Notes how long it was silent until now.
+    pub(crate) fn note_silence(&self) {
+        let now_ns = now_ns();
+        let heard_ns = self.heard_ns.swap(now_ns, Ordering::Relaxed);
+        self.silence_ns.fetch_max(now_ns.saturating_sub(heard_ns), Ordering::Relaxed);
     }
 }
 
@@ -165,12 +178,23 @@ impl Participant {
         lock(&self.shared.views).last().cloned()
     }
 
-    /// Starts or stops recording latency (publish to own agreed delivery); starting empties the record.
+    /// Starts or stops recording latency (publish to own agreed delivery) and silence; starting empties the
+    /// record.
     pub fn measure(&self, on: bool) {
+        let shared = &self.shared;
         if on {
-            lock(&self.shared.latency).reset();
+            lock(&shared.latency).reset();
+            shared.heard_ns.store(now_ns(), Ordering::Relaxed);
+            shared.silence_ns.store(0, Ordering::Relaxed);
+        } else {
+            shared.note_silence();
         }
-        self.shared.measure.store(on, Ordering::Relaxed);
+        shared.measure.store(on, Ordering::Relaxed);
+    }
+
+    /// The longest time without a delivery, whoever sent it, while it was measured, in nanoseconds.
+    pub fn silence_ns(&self) -> u64 {
+        self.shared.silence_ns.load(Ordering::Relaxed)
     }
 
     /// The latencies recorded, in nanoseconds.

@@ -76,7 +76,7 @@ impl Rig {
     fn log_of(&mut self, node: usize) -> String {
         let tail = self.cluster.engine(node).map(|engine| engine.log_tail()).unwrap_or_default();
         let counters = self.cluster.counters(node).into_iter();
-        let transport = counters.filter(|(name, n)| *n > 0 && name.starts_with("transport."));
+        let transport = counters.filter(|(name, n)| *n > 0 && name.starts_with("transport"));
         let transport: Vec<_> = transport.map(|(name, n)| format!("{name} {n}")).collect();
         format!("--- n{}: {}\n{tail}", node + 1, transport.join(", "))
     }

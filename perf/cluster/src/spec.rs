@@ -9,6 +9,7 @@ use std::process::Command;
 use anyhow::Context;
 use tempfile::TempDir;
 
+use crate::fabric::Port;
 use crate::{Engine, Namespaces};
 
 /// Where engines run.
@@ -32,6 +33,20 @@ pub enum Place {
     },
     /// In the RDMA lab (`cargo xtask rdma-lab`), each on a soft-RoCE device of its own.
     Rdma,
+    /// There, with a second link on the nodes' second ports.
+    RdmaAnd {
+        /// What carries it.
+        second: Second,
+    },
+}
+
+/// What carries the second link in the RDMA lab.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Second {
+    /// UDP.
+    Udp,
+    /// A second soft-RoCE device.
+    Verbs,
 }
 
 /// MTU of every interface where there are several links.
@@ -74,6 +89,10 @@ impl Cluster {
         }
         let namespaces = match spec.place {
             Place::Loopback { .. } | Place::Rdma => None,
+            Place::RdmaAnd { second } => {
+                second_devices(second, spec.nodes)?;
+                None
+            }
             Place::Namespaces { mtu_bytes } => Some(Namespaces::create(spec.nodes, mtu_bytes)?),
             Place::Links { count } => {
                 Some(Namespaces::with_links(spec.nodes, count, LINKS_MTU_BYTES)?)
@@ -133,6 +152,15 @@ impl Cluster {
         self.namespaces.as_ref().context("this cluster has no network of its own to cut")
     }
 
+    /// How many links nodes have.
+    pub fn links(&self) -> usize {
+        match (self.spec.place, &self.namespaces) {
+            (Place::RdmaAnd { .. }, _) => 2,
+            (_, Some(namespaces)) => namespaces.links(),
+            _ => 1,
+        }
+    }
+
     /// Path of a node's client socket.
     pub fn socket(&self, node: usize) -> PathBuf {
         self.node_dir(node).join("socket")
@@ -177,7 +205,9 @@ impl Cluster {
             (Place::Loopback { base_port }, _) => {
                 format!("127.0.0.1:{}", base_port + 1 + 2 * node as u16)
             }
-            (Place::Rdma, _) => format!("{}:5405", crate::fabric::address(node)),
+            (Place::Rdma | Place::RdmaAnd { .. }, _) => {
+                format!("{}:5405", Port { node, link: 0 }.address())
+            }
             (_, Some(namespaces)) => format!("{}:5405", namespaces.address(node)),
             (Place::Namespaces { .. } | Place::Links { .. }, None) => {
                 unreachable!("namespaces were made in `prepare`")
@@ -197,9 +227,12 @@ impl Cluster {
             let group = format!("multicast = \"239.255.77.1:{base_port}\"");
             sections.push(("transport".to_owned(), group));
         }
-        if self.spec.place == Place::Rdma {
-            sections.push(("transport".to_owned(), "kind = \"verbs\"".to_owned()));
-        }
+        let kind = match self.spec.place {
+            Place::Rdma | Place::RdmaAnd { second: Second::Verbs } => Some("kind = \"verbs\""),
+            Place::RdmaAnd { second: Second::Udp } => Some("link_kinds = [\"verbs\", \"udp\"]"),
+            _ => None,
+        };
+        sections.extend(kind.map(|kind| ("transport".to_owned(), kind.to_owned())));
         let encryption = if self.spec.encrypted {
             format!("encryption = \"aes-256-gcm\"\nkey_file = {:?}", self.key_file())
         } else {
@@ -219,7 +252,20 @@ impl Cluster {
                 SocketAddr::new(namespaces.link_address(node, link), port).to_string()
             })
         });
-        std::iter::once(self.address(node)).chain(further).collect()
+        let second = match self.spec.place {
+            Place::RdmaAnd { .. } => Some(format!("{}:5407", Port { node, link: 1 }.address())),
+            _ => None,
+        };
+        std::iter::once(self.address(node)).chain(second).chain(further).collect()
+    }
+}
+
+/// Makes the devices of second links where there are none yet.
+fn second_devices(second: Second, nodes: usize) -> anyhow::Result<()> {
+    let ports = (0..nodes).map(|node| Port { node, link: 1 });
+    match second {
+        Second::Udp => Ok(()),
+        Second::Verbs => ports.filter(|port| !port.has_device()).try_for_each(Port::add_device),
     }
 }
 

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use rustix::process::Signal;
 
-use crate::{Place, Rate, Rig, Spec, Verdict, fabric};
+use crate::fabric::{self, Port};
+use crate::{Crossing, Place, Rate, Rig, Spec, Verdict, crossing, links};
 
 /// What to do.
 #[derive(Clone, Debug)]
@@ -48,6 +49,8 @@ pub struct Fault {
     pub victim: usize,
     /// From healing to one whole view, in milliseconds.
     pub heal_ms: u64,
+    /// Of a link that failed while another worked.
+    pub crossing: Option<Crossing>,
 }
 
 /// The faults, in the order in which they are made; the seed chooses victims and pauses.
@@ -65,9 +68,18 @@ const RDMA_FAULTS: [&str; 7] = [
     "device removed",
 ];
 
+/// Those of the RDMA lab with two links, that change no view. Every second one is of the same link: equal links are
+/// used until they fail, so from the second on each hits the link that the ring is on.
+const CROSSINGS: [&str; 4] =
+    ["link 0 port down", "link 1 cable out", "link 0 cable out", "link 1 port down"];
+
 /// Every fault that can be made in a place.
 pub fn faults(place: Place) -> &'static [&'static str] {
-    if place == Place::Rdma { &RDMA_FAULTS } else { &FAULTS }
+    match place {
+        Place::Rdma => &RDMA_FAULTS,
+        Place::RdmaAnd { .. } => &CROSSINGS,
+        _ => &FAULTS,
+    }
 }
 
 /// The faults of a plan.
@@ -89,6 +101,9 @@ const HEAL_TIMEOUT: Duration = Duration::from_secs(30);
 /// When engines do not start, or the ring does not heal.
 pub fn run(plan: &Plan, mut progress: impl FnMut(u64, &str)) -> anyhow::Result<Report> {
     let mut rig = Rig::start(plan.spec.clone(), plan.message_bytes, HEAL_TIMEOUT)?;
+    if rig.cluster.links() > 1 {
+        links::wait_whole(&mut rig)?;
+    }
     let mut random = Random(plan.seed);
     let start = Instant::now();
     let (mut faults, mut heal_ms_max) = (Vec::new(), 0);
@@ -108,14 +123,17 @@ pub fn run(plan: &Plan, mut progress: impl FnMut(u64, &str)) -> anyhow::Result<R
         load_for(&rig, Duration::from_millis(300 + random.below(700)), plan, &mut progress, fault);
         let victim = random.below(plan.spec.nodes as u64) as usize;
         let other = (victim + 1) % plan.spec.nodes;
-        hit(&mut rig, fault, victim, other, &mut random)?;
+        let crossing = hit(&mut rig, fault, victim, other, &mut random)
+            .with_context(|| format!("after {faults:?}, {fault:?} of node {}", victim + 1))?;
+        let moved = crossing.is_none_or(|crossing| crossing.moved);
+        ensure!(moved || faults.is_empty(), "{fault}: the ring was not there after {faults:?}");
         let healed = Instant::now();
         rig.wait_whole(HEAL_TIMEOUT)
             .with_context(|| format!("after {faults:?}, {fault:?} of node {}", victim + 1))?;
         let heal_ms = healed.elapsed().as_millis() as u64;
         heal_ms_max = heal_ms_max.max(heal_ms);
         rig.set_rate(Rate::Flood);
-        faults.push(Fault { name: fault, victim, heal_ms });
+        faults.push(Fault { name: fault, victim, heal_ms, crossing });
     }
     let seconds = start.elapsed().as_secs_f64();
     rig.settle(HEAL_TIMEOUT)?;
@@ -147,8 +165,13 @@ fn hit(
     victim: usize,
     other: usize,
     random: &mut Random,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Option<Crossing>> {
     let act = Duration::from_millis(500 + random.below(1500));
+    if let Some(at) = CROSSINGS.iter().position(|name| *name == fault) {
+        let port = Port { node: victim, link: at % 2 };
+        return crossing::measure(rig, port, fault.ends_with("down")).map(Some);
+    }
+    let port = Port { node: victim, link: 0 };
     match fault {
         "kill" => {
             rig.cluster.engine(victim)?.kill()?;
@@ -182,22 +205,23 @@ fn hit(
             rig.cluster.network()?.plug(victim)
         }
         "port down" => {
-            fabric::port_down(victim)?;
+            port.down()?;
             std::thread::sleep(act);
-            fabric::port_up(victim)
+            port.up()
         }
         "device removed" => {
             // Always the last node's: librdmacm of an engine that lost a device opens all others, and soft
             // RoCE lets no device go that anybody has open.
-            let last = rig.cluster.nodes() - 1;
-            fabric::remove_device(last)?;
+            let port = Port { node: rig.cluster.nodes() - 1, link: 0 };
+            port.remove_device()?;
             std::thread::sleep(act);
-            fabric::add_device(last)
+            port.add_device()
         }
         "datagram loss 1%" => lose_for(rig, 1, act),
         "datagram loss 5%" => lose_for(rig, 5, act),
         unknown => anyhow::bail!("no fault is called {unknown}"),
     }
+    .map(|()| None)
 }
 
 /// Loses datagrams for a time.

@@ -249,9 +249,13 @@ fn note(shared: &Shared, observer: &mut Observer, me: Member, event: Event<'_>) 
             };
             observer.message(from, number);
             shared.delivered.fetch_add(1, Ordering::Relaxed);
+            let is_measured = shared.measure.load(Ordering::Relaxed);
+            if is_measured {
+                shared.note_silence();
+            }
             if from == me {
                 shared.own_delivered.store(number + 1, Ordering::Relaxed);
-                if shared.measure.load(Ordering::Relaxed) {
+                if is_measured {
                     let latency_ns = now_ns().saturating_sub(sent_ns);
                     lock(&shared.latency).saturating_record(latency_ns);
                 }

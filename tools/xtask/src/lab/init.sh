@@ -1,6 +1,6 @@
 #!/bin/sh
-# First process of the RDMA lab: kernel modules, a switch, and for every node an Ethernet port with a
-# soft-RoCE device on it; then the command, its exit code on the console, its files on the second port.
+# First process of the RDMA lab: kernel modules, two switches, and for every node an Ethernet port with a
+# soft-RoCE device on it, and a second port on the second switch; then the command, its exit code on the console, its files on the second port.
 #
 # Soft RoCE of today's kernels sends and receives in the first network namespace only. So the ports of all
 # nodes live there, the switch in a namespace of its own, and routing rules make a packet for another node
@@ -54,27 +54,36 @@ for key in net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0 \
     must sysctl -q -w $key
 done
 must $ip netns add switch
-must $ip -n switch link add br0 mtu 4500 type bridge mcast_snooping 0
-must $ip -n switch link set br0 up
+for bridge in br0 br1; do
+    must $ip -n switch link add $bridge mtu 4500 type bridge mcast_snooping 0
+    must $ip -n switch link set $bridge up
+done
+
+# Makes a port: its name, the other end of its cable, the bridge there, the net, the node and the routing table.
+port() {
+    must $ip link add "$1" mtu 4500 type veth peer name "$2" mtu 4500 netns switch
+    must $ip -n switch link set "$2" master "$3" up
+    must $ip addr add "10.$4.0.$5/24" dev "$1"
+    must $ip -6 addr add "fd$4::$5/64" dev "$1" nodad
+    must $ip link set "$1" up
+    must $ip rule add pref 10 iif "$1" lookup local
+    must $ip rule add pref 20 from "10.$4.0.$5" lookup "$6"
+    must $ip route add "10.$4.0.0/24" dev "$1" src "10.$4.0.$5" table "$6"
+    must $ip route add 224.0.0.0/4 dev "$1" table "$6"
+    # With the port down nothing may leave by another node's.
+    must $ip route add unreachable default metric 1000 table "$6"
+    must $ip -6 rule add pref 10 iif "$1" lookup local
+    must $ip -6 rule add pref 20 from "fd$4::$5" lookup "$6"
+    must $ip -6 route add "fd$4::/64" dev "$1" src "fd$4::$5" table "$6"
+    must $ip -6 route add ff00::/8 dev "$1" table "$6"
+    must $ip -6 route add unreachable default metric 1000 table "$6"
+}
+
 i=0
 while [ $i -lt "$nodes" ]; do
     a=$((i + 1))
-    must $ip link add v$i mtu 4500 type veth peer name p$i mtu 4500 netns switch
-    must $ip -n switch link set p$i master br0 up
-    must $ip addr add 10.77.0.$a/24 dev v$i
-    must $ip -6 addr add fd77::$a/64 dev v$i nodad
-    must $ip link set v$i up
-    must $ip rule add pref 10 iif v$i lookup local
-    must $ip rule add pref 20 from 10.77.0.$a lookup $((100 + i))
-    must $ip route add 10.77.0.0/24 dev v$i src 10.77.0.$a table $((100 + i))
-    must $ip route add 224.0.0.0/4 dev v$i table $((100 + i))
-    # With the port down nothing may leave by another node's.
-    must $ip route add unreachable default metric 1000 table $((100 + i))
-    must $ip -6 rule add pref 10 iif v$i lookup local
-    must $ip -6 rule add pref 20 from fd77::$a lookup $((100 + i))
-    must $ip -6 route add fd77::/64 dev v$i src fd77::$a table $((100 + i))
-    must $ip -6 route add ff00::/8 dev v$i table $((100 + i))
-    must $ip -6 route add unreachable default metric 1000 table $((100 + i))
+    port v$i p$i br0 77 $a $((100 + i))
+    port u$i q$i br1 78 $a $((200 + i))
     must rdma link add rxe$i type rxe netdev v$i
     i=$a
 done

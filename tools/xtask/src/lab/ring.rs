@@ -1,11 +1,12 @@
 //! What the lab runs by itself: the transport's conformance suite, what messages cost, then a ring of real engines over
 //! verbs that is hurt while it works.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use serde_json::Value;
 
 use super::{Run, boot, counts};
 use crate::steps::cargo;
@@ -65,8 +66,10 @@ fn run(
          /lab/synchrotron-ledger --daemon --program /lab/synchrotrond --nodes {nodes} --seconds 1 \
          >/results/ledger && \
          /lab/synchrotron-torture --rdma --daemon --program /lab/synchrotrond --nodes {nodes} \
-         --deliveries {deliveries} >/results/ring 2>/results/ring.log || \
-         {{ tail -c 20000 /results/ring.log; cat /results/ledger /results/ring; exit 1; }}"
+         --deliveries {deliveries} >/results/ring 2>/results/ring.log && \
+         /lab/synchrotron-torture --rdma --second-link udp --daemon --program /lab/synchrotrond --nodes 3 \
+         --deliveries 1 --json >/results/links 2>/results/links.log || \
+         {{ cd /results; tail -c 20000 links.log ring.log; cat ledger ring links; exit 1; }}"
     );
     let outcome = boot(&Run {
         nodes: nodes.max(SUITE_NODES),
@@ -77,9 +80,32 @@ fn run(
     })?;
     ensure!(outcome.code == 0, "rdma-lab: the command ended with {}", outcome.code);
     counts::print(&outcome.results.join("ledger"))?;
+    print_crossings(&outcome.results.join("links"))?;
     let ring = std::fs::read_to_string(outcome.results.join("ring"))?;
     let line = ring.lines().rev().find(|line| line.ends_with("order identical"));
     Ok(format!("rdma-lab: {}", line.context("rdma-lab: the ring said nothing")?))
+}
+
+/// Prints how long nothing was delivered when a link failed and when it came back, a verbs link and one over UDP in
+/// turn.
+fn print_crossings(file: &Path) -> anyhow::Result<()> {
+    let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    let report: Value = serde_json::from_str(&text).context("rdma-lab: no report of the links")?;
+    println!(
+        "link 0 over verbs, link 1 over UDP; the longest time without a delivery, no view changed:"
+    );
+    for crossing in report["crossings"].as_array().into_iter().flatten() {
+        let ms = |name: &str| crossing[1][name].as_f64().unwrap_or(f64::NAN);
+        println!(
+            "  {:<18} {:>7.1} ms ({:.1} ms before), {:.1} ms when it came back{}",
+            crossing[0].as_str().unwrap_or("?"),
+            ms("broken_ms"),
+            ms("before_ms"),
+            ms("mended_ms"),
+            if crossing[1]["moved"] == true { "" } else { "; the ring was on the other" }
+        );
+    }
+    Ok(())
 }
 
 /// The engine with verbs, and its name in the lab.
