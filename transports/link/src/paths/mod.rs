@@ -348,15 +348,17 @@ impl Paths {
     }
 
     /// Nobody is at a peer's address on a link, it is said. Whether that may be passed on: only when all links
-    /// that worked say so, for a link that fails says the like, and one where a packet filter answers.
+    /// that worked, or brought anything lately, say so, for a link that fails says the like, and one where a packet
+    /// filter answers.
     pub fn unreachable(&mut self, now_ns: u64, peer: NodeId, link: u8) -> bool {
         let Some(pos) = self.position(peer) else { return true };
         let peer = &mut self.peers[pos];
         let Some(path) = peer.paths.get_mut(usize::from(link)) else { return true };
         path.hinted = true;
-        let worked = if peer.usable == 0 { 1 << link } else { peer.usable };
-        let mut worked = (0..LINKS_MAX).filter(|at| worked >> at & 1 == 1);
-        if worked.all(|at| peer.paths[at].hinted) {
+        let works =
+            |at: usize| peer.usable >> at & 1 == 1 || peer.paths[at].is_heard(&peer.arrivals);
+        let mut working = (0..usize::from(self.links.count)).filter(|at| works(*at));
+        if working.all(|at| peer.paths[at].hinted) {
             // The next one has to be said by all of them again.
             peer.paths.iter_mut().for_each(|path| path.hinted = false);
             return true;

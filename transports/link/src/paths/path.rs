@@ -151,6 +151,12 @@ impl Path {
         self.state == State::Up && self.heard_by
     }
 
+    /// Whether the peer was lately heard there, be the link on probation or not.
+    pub(crate) fn is_heard(&self, arrivals: &Arrivals) -> bool {
+        let heard = self.queues.iter().map(|queue| queue.alive.max(queue.hello)).max();
+        heard.is_some_and(|heard| heard > 0 && heard + MISSED_MAX > arrivals.newest)
+    }
+
     /// For how long a link that failed must work before it counts.
     pub(crate) fn probation_ns(&self) -> u64 {
         match self.flaps {

@@ -328,6 +328,21 @@ fn a_hint_on_a_link_that_does_not_work_is_no_news() {
 }
 
 #[test]
+fn a_link_on_probation_shows_that_the_process_lives() {
+    let mut world = World::new(2, links(2, Mode::Passive));
+    world.run(100);
+    world.lose(|(_, _, link, _)| link == 0);
+    world.run(1000);
+    world.lose(|_| false);
+    world.run(120);
+    assert_eq!(world.all_chosen(), [2, 2], "link 0 is heard, and does not count yet");
+    let now_ns = world.now_ns;
+    let paths = &mut world.paths[0];
+    assert!(!paths.unreachable(now_ns, NodeId(2), 1), "link 1 may be dead, not the process");
+    assert!(paths.unreachable(now_ns, NodeId(2), 0), "now nothing speaks for it");
+}
+
+#[test]
 fn hellos_that_crossed_over_or_are_of_another_list_prove_nothing() {
     let list = [NodeId(1), NodeId(2)];
     let mut one = Paths::new(links(2, Mode::Passive), NodeId(1), &list, 1, 0);
