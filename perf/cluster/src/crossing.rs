@@ -12,7 +12,7 @@ use crate::{Rig, links, wait_until};
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Deliveries to each program on the other link before the broken one is mended.
-const DELIVERIES: u64 = 500;
+const DELIVERIES: u64 = 300;
 
 /// How long the load is watched before a link is broken, to compare with.
 const BEFORE: Duration = Duration::from_millis(300);

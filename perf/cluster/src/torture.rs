@@ -58,20 +58,28 @@ const FAULTS: [&str; 7] =
     ["kill", "pause", "isolate", "one-way cut", "leave", "link down", "long pause"];
 
 /// Those of the RDMA lab.
-const RDMA_FAULTS: [&str; 7] = [
+const RDMA_FAULTS: [&str; 8] = [
     "kill",
     "datagram loss 1%",
+    REMOVAL,
     "leave",
     "datagram loss 5%",
     "pause",
     "port down",
-    "device removed",
+    REMOVAL,
 ];
+
+/// The one among them that takes a device away.
+const REMOVAL: &str = "device removed";
 
 /// Those of the RDMA lab with two links, that change no view. Every second one is of the same link: equal links are
 /// used until they fail, so from the second on each hits the link that the ring is on.
 const CROSSINGS: [&str; 4] =
     ["link 0 port down", "link 1 cable out", "link 0 cable out", "link 1 port down"];
+
+/// Load of each program meanwhile. A flood fills an emulated machine so that its links are late by as much as
+/// would make them dead elsewhere.
+const CROSSING_LOAD: Rate = Rate::PerSecond(100);
 
 /// Every fault that can be made in a place.
 pub fn faults(place: Place) -> &'static [&'static str] {
@@ -107,7 +115,8 @@ pub fn run(plan: &Plan, mut progress: impl FnMut(u64, &str)) -> anyhow::Result<R
     let mut random = Random(plan.seed);
     let start = Instant::now();
     let (mut faults, mut heal_ms_max) = (Vec::new(), 0);
-    rig.set_rate(Rate::Flood);
+    let load = if rig.cluster.links() > 1 { CROSSING_LOAD } else { Rate::Flood };
+    rig.set_rate(load);
     let has_network = matches!(plan.spec.place, Place::Namespaces { .. });
     let list = chosen(plan);
     let rounds_min = list.len();
@@ -121,7 +130,12 @@ pub fn run(plan: &Plan, mut progress: impl FnMut(u64, &str)) -> anyhow::Result<R
         }
         progress(rig.delivered(), fault);
         load_for(&rig, Duration::from_millis(300 + random.below(700)), plan, &mut progress, fault);
-        let victim = random.below(plan.spec.nodes as u64) as usize;
+        let removals = faults.iter().filter(|past: &&Fault| past.name == REMOVAL).count();
+        let victim = match fault {
+            // Everybody's in turn: a second one finds librdmacm as the first has left it.
+            REMOVAL => removals % plan.spec.nodes,
+            _ => random.below(plan.spec.nodes as u64) as usize,
+        };
         let other = (victim + 1) % plan.spec.nodes;
         let crossing = hit(&mut rig, fault, victim, other, &mut random)
             .with_context(|| format!("after {faults:?}, {fault:?} of node {}", victim + 1))?;
@@ -132,7 +146,7 @@ pub fn run(plan: &Plan, mut progress: impl FnMut(u64, &str)) -> anyhow::Result<R
             .with_context(|| format!("after {faults:?}, {fault:?} of node {}", victim + 1))?;
         let heal_ms = healed.elapsed().as_millis() as u64;
         heal_ms_max = heal_ms_max.max(heal_ms);
-        rig.set_rate(Rate::Flood);
+        rig.set_rate(load);
         faults.push(Fault { name: fault, victim, heal_ms, crossing });
     }
     let seconds = start.elapsed().as_secs_f64();
@@ -209,10 +223,7 @@ fn hit(
             std::thread::sleep(act);
             port.up()
         }
-        "device removed" => {
-            // Always the last node's: librdmacm of an engine that lost a device opens all others, and soft
-            // RoCE lets no device go that anybody has open.
-            let port = Port { node: rig.cluster.nodes() - 1, link: 0 };
+        REMOVAL => {
             port.remove_device()?;
             std::thread::sleep(act);
             port.add_device()

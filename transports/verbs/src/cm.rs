@@ -1,7 +1,7 @@
 //! The RDMA connection manager: identifiers, events, addresses.
 
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::ptr::{self, NonNull};
 
 use rdma_sys::{
@@ -294,14 +294,45 @@ fn parameters(number: u32, hello: &[u8; HELLO_BYTES]) -> rdma_conn_param {
     }
 }
 
-/// Lets librdmacm close devices that have gone, which otherwise it does only when it needs its list again.
-pub(crate) fn let_dead_devices_go() {
-    let mut count = 0;
-    // SAFETY: the list returned is given back at once.
-    unsafe {
-        let list = rdma_sys::rdma_get_devices(&raw mut count);
-        if !list.is_null() {
-            rdma_sys::rdma_free_devices(list);
+/// The files by which librdmacm has a device open. It closes one that has gone only when it looks for another, and never
+/// while there is none; the kernel may wait for that before it lets the device go.
+pub(crate) struct OpenFiles {
+    commands: RawFd,
+    events: RawFd,
+    /// Device number of the first.
+    number: u64,
+}
+
+impl OpenFiles {
+    /// Those of a device.
+    ///
+    /// # Safety
+    /// `context` is an open device.
+    pub(crate) unsafe fn of(context: *mut ibv_context) -> Option<Self> {
+        // SAFETY: the caller's promise.
+        let (commands, events) = unsafe { ((*context).cmd_fd, (*context).async_fd) };
+        Some(Self { commands, events, number: device_number(commands)? })
+    }
+
+    /// Puts files that mean nothing in their places, which librdmacm closes in its own time. Everything made on the
+    /// device is destroyed.
+    pub(crate) fn let_go(&self) {
+        if device_number(self.commands) != Some(self.number) {
+            // It was quicker, and the numbers may be somebody else's.
+            return;
+        }
+        let Ok(nothing) = std::fs::File::open("/dev/null") else { return };
+        for fd in [self.commands, self.events] {
+            // SAFETY: takes no memory of ours. Both numbers are the gone device's, which nobody uses but librdmacm,
+            // to close them.
+            unsafe { libc::dup3(nothing.as_raw_fd(), fd, libc::O_CLOEXEC) };
         }
     }
+}
+
+/// Number of the device that a descriptor is open for; `None` if it is not open.
+fn device_number(fd: RawFd) -> Option<u64> {
+    // SAFETY: used during the call only; of a number that is not open the kernel says so.
+    let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+    rustix::fs::fstat(fd).ok().map(|stat| stat.st_rdev)
 }

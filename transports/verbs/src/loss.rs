@@ -7,7 +7,7 @@
 
 use rdma_sys::ibv_port_state;
 
-use crate::cm::Id;
+use crate::cm::{Id, OpenFiles};
 use crate::device::{Device, Membership};
 use crate::peer::Knock;
 use crate::probe::query_port;
@@ -99,9 +99,9 @@ impl VerbsTransport {
     /// The device is gone: all connections are, and everything made on it.
     pub(crate) fn lose_device(&mut self, now_ns: u64) {
         (self.lost, self.datagrams_failed) = (false, false);
-        if self.device.is_none() {
-            return;
-        }
+        let Some(device) = &self.device else { return };
+        // SAFETY: the listener keeps the context open.
+        let files = unsafe { OpenFiles::of(device.context()) };
         self.counters.devices_lost += 1;
         let me = self.config.me;
         for at in (0..self.peers.len() as u16).filter(|at| *at != me) {
@@ -109,7 +109,9 @@ impl VerbsTransport {
             self.lose(at, 1, now_ns);
         }
         self.take_apart(now_ns);
-        crate::cm::let_dead_devices_go();
+        if let Some(files) = files {
+            files.let_go();
+        }
     }
 
     /// Destroys everything that was made on the device, and takes back what was lent and held.
