@@ -6,7 +6,7 @@
 //!
 //! Several transports are used together as [`links`].
 //!
-//! Besides the trait there are a network in memory ([`memory`]), wrappers that lose ([`lossy`]) or
+//! Besides the trait there are what drivers have in common ([`Staged`], [`counters!`]), a network in memory ([`memory`]), wrappers that lose ([`lossy`]) or
 //! record ([`pcap`]) what passes through any transport, and, with the feature `conformance`, the suite
 //! that every implementation must pass.
 #![forbid(unsafe_code)]
@@ -17,10 +17,14 @@ use frame::FrameMut;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod counters;
 pub mod links;
 pub mod lossy;
 pub mod memory;
 pub mod pcap;
+mod staged;
+
+pub use staged::Staged;
 
 /// Which of a node's two receive queues (sockets, queue pairs) a datagram belongs to. They are kept
 /// apart so that the engine can choose which to read first.

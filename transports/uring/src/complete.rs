@@ -9,7 +9,7 @@ use io_uring::{cqueue, opcode, types};
 use crate::receive::parse;
 use crate::sends::Along;
 use crate::sockopt;
-use crate::transport::{FILE_DATA, FILE_GROUP, FILE_TOKEN, Kind, Notice, UdpTransport, user_data};
+use crate::transport::{FILE_DATA, FILE_GROUP, FILE_TOKEN, Kind, UdpTransport, user_data};
 use crate::watches::Outcome;
 
 /// Completions copied out of the shared queue at a time.
@@ -45,7 +45,7 @@ impl UdpTransport {
             k if k == Kind::Watch as u64 => {
                 let (outcome, tell) = self.watches.completed(number, result, !cqueue::more(flags));
                 if tell {
-                    self.notices.push_back(Notice::Ready(number));
+                    self.staged.ready(number);
                 }
                 if let Outcome::Rearm(fd) = outcome {
                     self.arm_watch(number, fd);
@@ -82,29 +82,8 @@ impl UdpTransport {
 
     /// The next staged event, the preferred queue first.
     pub(crate) fn next_event(&mut self, prefer: Queue) -> Option<Event> {
-        while let Some(notice) = self.notices.pop_front() {
-            match notice {
-                Notice::Unreachable(peer) => {
-                    self.unreachable[usize::from(peer)] = false;
-                    return Some(Event::Unreachable { peer });
-                }
-                Notice::Ready(number) => {
-                    if let Some(key) = self.watches.take_ready(number) {
-                        return Some(Event::Ready { key });
-                    }
-                }
-            }
-        }
-        let queue = match prefer {
-            Queue::Token if self.tokens.is_empty() => Queue::Data,
-            Queue::Data if self.bursts.is_empty() => Queue::Token,
-            _ => prefer,
-        };
-        let staged = match queue {
-            Queue::Token => &mut self.tokens,
-            Queue::Data => &mut self.bursts,
-        };
-        Some(Event::Received { queue, burst: staged.pop_front()? })
+        let Self { staged, watches, .. } = self;
+        staged.next(prefer, |number| watches.take_ready(number))
     }
 
     /// A receive's completion.
@@ -155,10 +134,10 @@ impl UdpTransport {
         self.counters.tokens_received += u64::from(token);
         let burst = Burst { bytes: received.bytes, segment_bytes: received.segment_bytes };
         if token {
-            self.tokens.push_back(burst);
+            self.staged.received(Queue::Token, burst);
         } else {
             self.lending.received();
-            self.bursts.push_back(burst);
+            self.staged.received(Queue::Data, burst);
         }
     }
 
@@ -260,10 +239,7 @@ impl UdpTransport {
             return;
         }
         self.counters.unreachable += 1;
-        // Staged at most once per peer, so the queue is bounded.
-        if !std::mem::replace(&mut self.unreachable[usize::from(peer)], true) {
-            self.notices.push_back(Notice::Unreachable(peer));
-        }
+        self.staged.unreachable(peer);
     }
 
     /// Starts polling a watched descriptor.

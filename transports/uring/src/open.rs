@@ -1,9 +1,8 @@
 //! Opening a transport: sockets, ring, buffers, limits.
 
-use std::collections::VecDeque;
 use std::mem::ManuallyDrop;
 
-use ::transport::Caps;
+use ::transport::{Caps, Staged};
 use frame::{Class, Pool};
 use io_uring::IoUring;
 
@@ -60,10 +59,11 @@ impl UdpTransport {
         let shared = Self::share(&config, &pool, &ring, &sockets)?;
         let caps = Self::limits(&pool, &sockets);
         let mut transport = Self {
-            tokens: VecDeque::with_capacity(config.token_buffers.into()),
-            bursts: VecDeque::with_capacity(config.data_buffers.into()),
-            notices: VecDeque::with_capacity(config.peers.len() + 64),
-            unreachable: vec![false; config.peers.len()],
+            staged: Staged::new(
+                config.peers.len(),
+                config.token_buffers.into(),
+                config.data_buffers.into(),
+            ),
             absent: vec![false; config.peers.len()],
             lending: Lending::new(config.data_buffers),
             gso: sockets.gso,

@@ -52,7 +52,7 @@ impl UdpTransport {
         let position = u16::try_from(at).map_err(|_| PeerError::Positions)?;
         if before.is_none() {
             self.config.peers.push(peer);
-            self.unreachable.push(false);
+            self.staged.add_peer();
             self.absent.push(false);
             self.shared.sends.add_addresses(addresses_of(&peer));
         }

@@ -1,11 +1,10 @@
 //! The transport: what the engine calls.
 
-use std::collections::VecDeque;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use ::transport::{Burst, Caps, Dest, Event, Queue, SendError, Transport};
+use ::transport::{Burst, Caps, Dest, Event, Queue, SendError, Staged, Transport};
 use frame::Pool;
 use io_uring::{IoUring, opcode, squeue, types};
 
@@ -40,13 +39,6 @@ pub(crate) fn user_data(kind: Kind, number: u32) -> u64 {
     (kind as u64) << 56 | u64::from(number)
 }
 
-/// Something staged for the engine that carries no datagram.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Notice {
-    Unreachable(u16),
-    Ready(u32),
-}
-
 /// Memory the kernel may touch until every operation has ended.
 pub(crate) struct Shared {
     pub(crate) data: BufferRing,
@@ -70,13 +62,9 @@ pub struct UdpTransport {
     /// Which receives the kernel has.
     pub(crate) armed: [bool; 3],
     pub(crate) watches: Watches,
-    pub(crate) tokens: VecDeque<Burst>,
-    pub(crate) bursts: VecDeque<Burst>,
-    pub(crate) notices: VecDeque<Notice>,
+    pub(crate) staged: Staged,
     /// How many data buffers the kernel gets.
     pub(crate) lending: Lending,
-    /// By peer: an [`Notice::Unreachable`] is already staged.
-    pub(crate) unreachable: Vec<bool>,
     /// By peer: it was taken out, see `peers`.
     pub(crate) absent: Vec<bool>,
     pub(crate) gso: bool,
@@ -135,8 +123,7 @@ impl UdpTransport {
     /// Whether there is something to poll; what can be received into is lent first.
     fn has_something(&mut self) -> bool {
         self.refill();
-        let staged = !(self.tokens.is_empty() && self.bursts.is_empty() && self.notices.is_empty());
-        staged || !self.ring.completion().is_empty()
+        !self.staged.is_empty() || !self.ring.completion().is_empty()
     }
 
     /// Puts an entry on the submission queue, submitting once if it is full.
@@ -156,10 +143,9 @@ impl UdpTransport {
     pub(crate) fn refill(&mut self) {
         let shared = &mut *self.shared;
         // What is staged still occupies slots: a slow engine leaves datagrams in the socket buffer.
-        shared.data.refill(self.lending.wanted().saturating_sub(self.bursts.len()));
-        shared
-            .token
-            .refill(usize::from(self.config.token_buffers).saturating_sub(self.tokens.len()));
+        shared.data.refill(self.lending.wanted().saturating_sub(self.staged.waiting(Queue::Data)));
+        let tokens = usize::from(self.config.token_buffers);
+        shared.token.refill(tokens.saturating_sub(self.staged.waiting(Queue::Token)));
         if self.armed != [true; 3] {
             self.rearm();
         }

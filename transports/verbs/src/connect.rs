@@ -13,7 +13,7 @@ use crate::hello::{Hello, Purpose};
 use crate::objects::{AddressHandle, QueuePair};
 use crate::peer::{RETRY_NS_MAX, RETRY_NS_MIN, State, lane};
 use crate::sends::SendQueue;
-use crate::transport::{Closing, Notice, VerbsTransport};
+use crate::transport::{Closing, VerbsTransport};
 
 /// How long a stopped queue pair is kept, for what is under way in it to be completed as flushed.
 const CLOSING_NS: u64 = 20_000_000;
@@ -224,10 +224,7 @@ impl VerbsTransport {
 
     pub(crate) fn stage_unreachable(&mut self, at: u16) {
         self.counters.unreachable += 1;
-        // Staged at most once for each peer, so the queue is bounded.
-        if !std::mem::replace(&mut self.unreachable[usize::from(at)], true) {
-            self.notices.push_back(Notice::Unreachable(at));
-        }
+        self.staged.unreachable(at);
     }
 }
 

@@ -1,23 +1,6 @@
 //! What a transport counts.
 
-macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// What happened so far. All only grow.
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-        pub struct Counters {
-            $($(#[$doc])* pub $name: u64,)*
-        }
-
-        impl Counters {
-            /// Names and values, for status and metrics.
-            pub fn fields(&self) -> impl Iterator<Item = (&'static str, u64)> {
-                [$((stringify!($name), self.$name),)*].into_iter()
-            }
-        }
-    };
-}
-
-counters! {
+::transport::counters! {
     /// Bursts taken for sending.
     bursts_sent,
     /// Datagrams in them; one for each receiver where the card does not multiply them.

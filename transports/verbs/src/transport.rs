@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
-use ::transport::{Burst, Caps, Dest, Event, Queue, SendError, Transport};
+use ::transport::{Burst, Caps, Dest, Event, Queue, SendError, Staged, Transport};
 use frame::{Class, Pool};
 
 use crate::config::{Config, Warning};
@@ -20,13 +20,6 @@ use crate::waits::Waits;
 
 /// Datagrams in one burst: a queue of 512 takes eight of them.
 const BURST_SEGMENTS: usize = 64;
-
-/// Something staged for the engine that carries no datagram.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Notice {
-    Unreachable(u16),
-    Ready(u32),
-}
 
 /// A stopped connection's queue, kept until what is under way in it was flushed.
 pub(crate) struct Closing {
@@ -54,11 +47,7 @@ pub struct VerbsTransport {
     pub(crate) held: Held,
     pub(crate) receives: Receives,
     pub(crate) waits: Waits,
-    pub(crate) tokens: VecDeque<Burst>,
-    pub(crate) bursts: VecDeque<Burst>,
-    pub(crate) notices: VecDeque<Notice>,
-    /// By peer: a [`Notice::Unreachable`] is already staged.
-    pub(crate) unreachable: Box<[bool]>,
+    pub(crate) staged: Staged,
     pub(crate) config: Config,
     pub(crate) counters: Counters,
     pub(crate) pool: Pool,
@@ -102,10 +91,7 @@ impl VerbsTransport {
             partings: VecDeque::new(),
             held: Held::new(sends),
             waits,
-            tokens: VecDeque::with_capacity(64),
-            bursts: VecDeque::with_capacity(1024),
-            notices: VecDeque::with_capacity(peers + 64),
-            unreachable: vec![false; peers].into(),
+            staged: Staged::new(peers, 64, 1024),
             config,
             counters,
             pool,
@@ -291,17 +277,13 @@ impl VerbsTransport {
         }
         // What came before the bells were armed rings none.
         self.collect();
-        !self.has_staged()
+        self.staged.is_empty()
     }
 
     /// After how many nanoseconds something is to be done although nothing comes.
     fn due_in_ns(&self) -> Option<u64> {
         let now_ns = self.clock.now_ns();
         self.due_ns().map(|at_ns| at_ns.saturating_sub(now_ns))
-    }
-
-    fn has_staged(&self) -> bool {
-        !(self.tokens.is_empty() && self.bursts.is_empty() && self.notices.is_empty())
     }
 }
 
@@ -362,7 +344,7 @@ impl Transport for VerbsTransport {
         self.counters.waits += 1;
         let due_ns = self.due_in_ns();
         let timeout_ns = [timeout_ns, due_ns].into_iter().flatten().min();
-        if self.waits.wait(timeout_ns, &mut self.notices) || due_ns.is_some() {
+        if self.waits.wait(timeout_ns, &mut self.staged) || due_ns.is_some() {
             self.next_look_ns = 0;
         }
         self.collect();

@@ -6,7 +6,7 @@ use rdma_sys::{ibv_async_event, ibv_event_type, ibv_wc, ibv_wc_flags, ibv_wc_sta
 use crate::device::Device;
 use crate::objects::{COMPLETIONS, empty_completion};
 use crate::receive::{HEADER_BYTES, Lane, Queue, source};
-use crate::transport::{Notice, VerbsTransport};
+use crate::transport::VerbsTransport;
 
 /// Events read at a time; more wait for the next look.
 const EVENTS_MAX: usize = 256;
@@ -115,8 +115,8 @@ impl VerbsTransport {
         self.counters.datagrams_received += bytes.len().div_ceil(segment_bytes) as u64;
         self.counters.bytes_received += bytes.len() as u64;
         self.counters.tokens_received += u64::from(lane == Lane::Tokens);
-        let staged = if lane == Lane::Tokens { &mut self.tokens } else { &mut self.bursts };
-        staged.push_back(Burst { bytes, segment_bytes });
+        let side = if lane == Lane::Tokens { Side::Token } else { Side::Data };
+        self.staged.received(side, Burst { bytes, segment_bytes });
     }
 
     /// Whether this datagram is our own multicast, which some cards hand back.
@@ -167,7 +167,7 @@ impl VerbsTransport {
             return;
         }
         self.next_look_ns = now_ns + LOOK_NS;
-        if self.waits.look(&mut self.notices) {
+        if self.waits.look(&mut self.staged) {
             self.events(now_ns);
         }
         if self.lost {
@@ -195,6 +195,11 @@ impl VerbsTransport {
                 ibv_event_type::IBV_EVENT_PORT_ERR => {
                     self.counters.port_errors += 1;
                     self.port_lost();
+                    // Connections may take a while to break: other links can be tried meanwhile.
+                    let me = self.config.me;
+                    (0..self.peers.len() as u16)
+                        .filter(|at| *at != me)
+                        .for_each(|at| self.stage_unreachable(at));
                 }
                 ibv_event_type::IBV_EVENT_PORT_ACTIVE => {
                     self.port_found(now_ns);
@@ -212,29 +217,8 @@ impl VerbsTransport {
 
     /// The next staged event, the preferred queue first.
     pub(crate) fn next_event(&mut self, prefer: Side) -> Option<Event> {
-        while let Some(notice) = self.notices.pop_front() {
-            match notice {
-                Notice::Unreachable(peer) => {
-                    self.unreachable[usize::from(peer)] = false;
-                    return Some(Event::Unreachable { peer });
-                }
-                Notice::Ready(number) => {
-                    if let Some(key) = self.waits.take_ready(number) {
-                        return Some(Event::Ready { key });
-                    }
-                }
-            }
-        }
-        let queue = match prefer {
-            Side::Token if self.tokens.is_empty() => Side::Data,
-            Side::Data if self.bursts.is_empty() => Side::Token,
-            _ => prefer,
-        };
-        let staged = match queue {
-            Side::Token => &mut self.tokens,
-            Side::Data => &mut self.bursts,
-        };
-        Some(Event::Received { queue, burst: staged.pop_front()? })
+        let Self { staged, waits, .. } = self;
+        staged.next(prefer, |number| waits.take_ready(number))
     }
 }
 

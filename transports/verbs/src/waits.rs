@@ -1,13 +1,12 @@
 //! The one point where the engine sleeps: completions, events and watched descriptors at once.
 
-use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 
+use ::transport::Staged;
 use rustix::event::{Timespec, epoll};
 
 use crate::device::Device;
-use crate::transport::Notice;
 
 /// What an epoll event belongs to; watches follow.
 const BELL: u64 = 0;
@@ -104,12 +103,12 @@ impl Waits {
     }
 
     /// Looks without waiting; true if there may be events of the connection manager or of the device.
-    pub(crate) fn look(&mut self, notices: &mut VecDeque<Notice>) -> bool {
-        self.wait(Some(0), notices)
+    pub(crate) fn look(&mut self, staged: &mut Staged) -> bool {
+        self.wait(Some(0), staged)
     }
 
     /// Waits until something is there or the time is over; returns as [`Waits::look`].
-    pub(crate) fn wait(&mut self, timeout_ns: Option<u64>, notices: &mut VecDeque<Notice>) -> bool {
+    pub(crate) fn wait(&mut self, timeout_ns: Option<u64>, staged: &mut Staged) -> bool {
         let timeout = timeout_ns.map(|ns| Timespec {
             tv_sec: i64::try_from(ns / 1_000_000_000).unwrap_or(i64::MAX),
             tv_nsec: (ns % 1_000_000_000) as _,
@@ -127,7 +126,7 @@ impl Waits {
                 usize::try_from(number).ok().and_then(|at| self.watches.get_mut(at)?.as_mut());
             if let Some(watch) = watch.filter(|watch| !watch.ready) {
                 watch.ready = true;
-                notices.push_back(Notice::Ready(number as u32));
+                staged.ready(number as u32);
             }
         }
         events
