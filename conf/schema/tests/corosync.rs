@@ -6,7 +6,7 @@ use std::path::Path;
 use synchrotron_schema::corosync::keys::{Fate, KEYS};
 use synchrotron_schema::corosync::{ConfKey, ConfValue};
 use synchrotron_schema::{
-    Config, Encryption, Host, KeySource, LinkMode, Loaded, LogLevel, Multicast, Problems, Source,
+    Config, Driver, Encryption, Host, KeySource, LinkMode, Loaded, LogLevel, Multicast, Problems, Source,
     TokenTimeout, keys,
 };
 
@@ -179,7 +179,7 @@ fn there_and_back_changes_nothing() {
     let full = "totem {\n version: 2\n cluster_name: c\n config_version: 9\n transport: udp\n secauth: on\n \
         keyfile: /k\n token: 200\n consensus: 300\n link_mode: rr\n netmtu: 1400\n \
         interface {\n  mcastaddr: 239.1.2.3\n  mcastport: 6000\n  ttl: 3\n }\n \
-        interface {\n  linknumber: 1\n  knet_link_priority: 7\n }\n}\n\
+        interface {\n  linknumber: 1\n  knet_link_priority: 7\n  knet_transport: verbs\n }\n}\n\
         nodelist {\n node {\n  ring0_addr: n1\n  ring1_addr: 10.9.0.1\n  nodeid: 5\n }\n \
         node {\n  ring0_addr: n2\n  ring1_addr: 10.9.0.2\n  quorum_votes: 2\n }\n}\n\
         logging {\n debug: on\n blackbox: off\n logging_daemon {\n  name: dlm\n  debug: off\n }\n}\n\
@@ -206,6 +206,7 @@ fn there_and_back_changes_nothing() {
         "consensus_timeout = \"300ms\"",
         "link_mode = \"rr\"",
         "link_priorities = [1, 7]",
+        "link_kinds = [\"udp\", \"verbs\"]",
         "mtu = \"1400B\"",
         "key_file = \"/k\"",
         "key_format = \"corosync\"",
@@ -230,6 +231,20 @@ fn there_and_back_changes_nothing() {
     ] {
         assert!(toml.lines().any(|found| found == line), "no {line} in\n{toml}");
     }
+}
+
+#[test]
+fn infiniband_is_what_it_was() {
+    let file = PCS.replace("knet", "iba");
+    let kinds = |file: &str| {
+        let drivers = read(file).config.transport.drivers;
+        drivers.iter().map(Driver::name).collect::<Vec<_>>()
+    };
+    assert_eq!(kinds(PCS), ["udp", "udp"]);
+    assert_eq!(kinds(&file), ["verbs", "verbs"]);
+    assert!(matches!(read(&file).config.transport.multicast, Multicast::Group(_)));
+    let interface = "interface {\n  linknumber: 1\n  knet_transport: udp\n }\n}\n\nnodelist";
+    assert_eq!(kinds(&file.replace("}\n\nnodelist", interface)), ["verbs", "udp"]);
 }
 
 #[test]
