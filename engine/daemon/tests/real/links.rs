@@ -11,9 +11,10 @@ use services::{Answer as Any, Client};
 use crate::cluster::{Cluster, PATIENCE};
 
 /// A ring of two engines on 127.0.0.1, with a second link on 127.0.0.2; that of node 2 may be elsewhere.
-fn running(elsewhere: Option<&str>) -> Cluster {
+fn running(elsewhere: Option<&str>, transport: &str) -> Cluster {
     let mut cluster = Cluster::new(2, "");
     for node in 1..=2 {
+        cluster.edit(node, "[transport]\n", &format!("[transport]\n{transport}"));
         for peer in 1..=2 {
             let listing = cluster.listing(peer);
             let other = elsewhere.filter(|_| peer == 2).unwrap_or("127.0.0.2");
@@ -46,7 +47,7 @@ fn in_use(status: &Value) -> Vec<bool> {
 
 #[test]
 fn links_are_shown_and_a_reload_moves_the_ring_to_another() {
-    let cluster = running(None);
+    let cluster = running(None, "");
     let up = |status: &Value| {
         let links = status["peers"][0]["links"].as_array().unwrap();
         links.len() == 2 && links.iter().all(|link| link["state"] == "up")
@@ -84,16 +85,36 @@ fn links_are_shown_and_a_reload_moves_the_ring_to_another() {
 #[test]
 fn an_engine_starts_without_a_link_that_is_not_there() {
     // Nobody has this address (RFC 5737).
-    let cluster = running(Some("203.0.113.77"));
-    let warned = || cluster.log(2).contains("not used before the next start: link 1: ");
+    let cluster = running(Some("203.0.113.77"), "");
+    wait_for_log(&cluster, "not used before the next start: link 1: ");
+    runs_on_link_0(&cluster, "udp");
+}
+
+#[test]
+fn an_engine_starts_on_udp_where_there_is_no_rdma() {
+    // No RDMA device has the address, if the host has any and the engine was built with verbs.
+    let cluster = running(None, "link_kinds = [\"udp\", \"verbs\"]\n");
+    wait_for_log(&cluster, "not used before the next start: link 1: transport kind ");
+    runs_on_link_0(&cluster, "verbs");
+}
+
+fn wait_for_log(cluster: &Cluster, wanted: &str) {
     let start = Instant::now();
-    while !warned() {
+    while !cluster.log(2).contains(wanted) {
         assert!(start.elapsed() < PATIENCE, "{}", cluster.log(2));
         thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Link 0 carries everything, and link 1, of this kind, is not there.
+fn runs_on_link_0(cluster: &Cluster, kind: &str) {
     let status = cluster.status(2).unwrap();
     assert_eq!(status["links"][1]["datagram_bytes"], 0, "{status:#}");
-    wait_for(&cluster, "link 0 works and link 1 does not", |status| {
+    assert_eq!(
+        (&status["links"][0]["kind"], &status["links"][1]["kind"]),
+        (&"udp".into(), &kind.into())
+    );
+    wait_for(cluster, "link 0 works and link 1 does not", |status| {
         let links = &status["peers"][0]["links"];
         links[0]["state"] == "up" && links[1]["state"] == "down" && in_use(status) == [true, false]
     });

@@ -31,7 +31,8 @@ const EVERYDAY_MEMORY_MIB: u32 = 2048;
 /// # Errors
 /// What is missing or went wrong.
 pub(crate) fn everyday() -> anyhow::Result<()> {
-    let line = run(3, EVERYDAY_DELIVERIES, EVERYDAY_TIMEOUT, EVERYDAY_MEMORY_MIB)?;
+    let second_links = &["udp"];
+    let line = run(3, EVERYDAY_DELIVERIES, second_links, EVERYDAY_TIMEOUT, EVERYDAY_MEMORY_MIB)?;
     println!("{line}");
     Ok(())
 }
@@ -41,12 +42,14 @@ pub(crate) fn everyday() -> anyhow::Result<()> {
 /// # Errors
 /// What is missing or went wrong.
 pub(crate) fn full(nodes: usize, timeout: Duration, memory_mib: u32) -> anyhow::Result<String> {
-    run(nodes, FULL_DELIVERIES * nodes as u64 / 3, timeout, memory_mib)
+    let deliveries = FULL_DELIVERIES * nodes as u64 / 3;
+    run(nodes, deliveries, &["udp", "verbs"], timeout, memory_mib)
 }
 
 fn run(
     nodes: usize,
     deliveries: u64,
+    second_links: &[&str],
     timeout: Duration,
     memory_mib: u32,
 ) -> anyhow::Result<String> {
@@ -61,15 +64,21 @@ fn run(
         (executable(&torture, "synchrotron-torture")?, "synchrotron-torture".to_owned()),
         (executable(&ledger, "synchrotron-ledger")?, "synchrotron-ledger".to_owned()),
     ];
+    let crossings = second_links.iter().map(|second| {
+        format!(
+            "&& /lab/synchrotron-torture --rdma --second-link {second} --daemon \
+             --program /lab/synchrotrond --nodes 3 --deliveries 1 --json \
+             >/results/links.{second} 2>/results/links.log "
+        )
+    });
+    let crossings: String = crossings.collect();
     let command = format!(
         "/lab/conformance --test-threads 1 && \
          /lab/synchrotron-ledger --daemon --program /lab/synchrotrond --nodes {nodes} --seconds 1 \
          >/results/ledger && \
          /lab/synchrotron-torture --rdma --daemon --program /lab/synchrotrond --nodes {nodes} \
-         --deliveries {deliveries} >/results/ring 2>/results/ring.log && \
-         /lab/synchrotron-torture --rdma --second-link udp --daemon --program /lab/synchrotrond --nodes 3 \
-         --deliveries 1 --json >/results/links 2>/results/links.log || \
-         {{ cd /results; tail -c 20000 links.log ring.log; cat ledger ring links; exit 1; }}"
+         --deliveries {deliveries} >/results/ring 2>/results/ring.log {crossings}|| \
+         {{ cd /results; tail -c 20000 links.log ring.log; cat ledger ring links.*; exit 1; }}"
     );
     let outcome = boot(&Run {
         nodes: nodes.max(SUITE_NODES),
@@ -80,19 +89,21 @@ fn run(
     })?;
     ensure!(outcome.code == 0, "rdma-lab: the command ended with {}", outcome.code);
     counts::print(&outcome.results.join("ledger"))?;
-    print_crossings(&outcome.results.join("links"))?;
+    for second in second_links {
+        print_crossings(second, &outcome.results.join(format!("links.{second}")))?;
+    }
     let ring = std::fs::read_to_string(outcome.results.join("ring"))?;
     let line = ring.lines().rev().find(|line| line.ends_with("order identical"));
     Ok(format!("rdma-lab: {}", line.context("rdma-lab: the ring said nothing")?))
 }
 
-/// Prints how long nothing was delivered when a link failed and when it came back, a verbs link and one over UDP in
+/// Prints how long nothing was delivered when a link failed and when it came back: one over verbs and a second one in
 /// turn.
-fn print_crossings(file: &Path) -> anyhow::Result<()> {
+fn print_crossings(second: &str, file: &Path) -> anyhow::Result<()> {
     let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
     let report: Value = serde_json::from_str(&text).context("rdma-lab: no report of the links")?;
     println!(
-        "link 0 over verbs, link 1 over UDP; the longest time without a delivery, no view changed:"
+        "link 0 over verbs, link 1 over {second}; longest time without a delivery, no view changed:"
     );
     for crossing in report["crossings"].as_array().into_iter().flatten() {
         let ms = |name: &str| crossing[1][name].as_f64().unwrap_or(f64::NAN);
