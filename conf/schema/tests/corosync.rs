@@ -6,8 +6,8 @@ use std::path::Path;
 use synchrotron_schema::corosync::keys::{Fate, KEYS};
 use synchrotron_schema::corosync::{ConfKey, ConfValue};
 use synchrotron_schema::{
-    Config, Driver, Encryption, Host, KeySource, LinkMode, Loaded, LogLevel, Multicast, Problems, Source,
-    TokenTimeout, keys,
+    Config, Driver, Encryption, Host, KeySource, LinkMode, Loaded, LogLevel, Multicast, Problems,
+    Source, TokenTimeout, keys,
 };
 
 /// A machine of its own: `n2` with 10.0.0.2.

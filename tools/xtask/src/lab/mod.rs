@@ -49,6 +49,10 @@ pub(crate) struct Args {
     /// With `--weather`: Debian's corosync too, through the same loss (two minutes more, and 3072 MiB).
     #[arg(long, requires = "weather")]
     beside_corosync: bool,
+    /// With the usual run: afterwards a ring with a second link over `udp` or `verbs` (may be given twice), each link
+    /// broken in turn. Wants an idle machine: where emulation is slow, links are late by more than dead ones may be.
+    #[arg(long = "second-link", value_parser = ["udp", "verbs"], conflicts_with_all = ["command", "figures", "weather"])]
+    second_links: Vec<String>,
     /// Memory of the emulated machine in MiB.
     #[arg(long, default_value_t = 2048)]
     memory_mib: u32,
@@ -90,7 +94,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         } else if args.weather {
             figures::weather(nodes, timeout, args.memory_mib, args.beside_corosync)?
         } else {
-            ring::full(nodes, timeout, args.memory_mib)?
+            ring::full(nodes, &args.second_links, timeout, args.memory_mib)?
         };
         println!("{line}");
         return Ok(());

@@ -31,25 +31,30 @@ const EVERYDAY_MEMORY_MIB: u32 = 2048;
 /// # Errors
 /// What is missing or went wrong.
 pub(crate) fn everyday() -> anyhow::Result<()> {
-    let second_links = &["udp"];
-    let line = run(3, EVERYDAY_DELIVERIES, second_links, EVERYDAY_TIMEOUT, EVERYDAY_MEMORY_MIB)?;
+    let line = run(3, EVERYDAY_DELIVERIES, &[], EVERYDAY_TIMEOUT, EVERYDAY_MEMORY_MIB)?;
     println!("{line}");
     Ok(())
 }
 
-/// The run of `cargo xtask rdma-lab` without a command; returns its last line.
+/// The run of `cargo xtask rdma-lab` without a command, then rings with each of these second links; returns its last
+/// line.
 ///
 /// # Errors
 /// What is missing or went wrong.
-pub(crate) fn full(nodes: usize, timeout: Duration, memory_mib: u32) -> anyhow::Result<String> {
+pub(crate) fn full(
+    nodes: usize,
+    second_links: &[String],
+    timeout: Duration,
+    memory_mib: u32,
+) -> anyhow::Result<String> {
     let deliveries = FULL_DELIVERIES * nodes as u64 / 3;
-    run(nodes, deliveries, &["udp", "verbs"], timeout, memory_mib)
+    run(nodes, deliveries, second_links, timeout, memory_mib)
 }
 
 fn run(
     nodes: usize,
     deliveries: u64,
-    second_links: &[&str],
+    second_links: &[String],
     timeout: Duration,
     memory_mib: u32,
 ) -> anyhow::Result<String> {
