@@ -145,8 +145,8 @@ pub const KEYS: &[Key] = &[
         "The driver: `udp` is UDP over io_uring, `verbs` is InfiniBand or RoCE (docs/rdma.md), where addresses are \
          those of RDMA ports and every `token_address` is unused. The same on all nodes.").with_all_stopped(),
     key("transport", "link_kinds", Kind::Choices { words: DRIVERS, items_max: LINKS_MAX }, &[], Default("[]"),
-        "The driver of link 0, 1, ..., so that nodes have links over UDP beside those over RDMA; a link without one has \
-         `kind`. The same on all nodes.").with_all_stopped(),
+        "The driver of link 0, 1, ..., so that nodes have links over UDP beside those over RDMA; a link without \
+         one has `kind`. The same on all nodes.").with_all_stopped(),
     key("transport", "multicast", Kind::Address, &["auto", "off"], Default("\"auto\""),
         "Group and port that data is multicast to. `auto` derives a group in 239.192.0.0/14 (IPv4) or ff08::/16 \
          (IPv6) from the cluster's name and takes the port below the lowest of the node list; `off` \
@@ -158,7 +158,8 @@ pub const KEYS: &[Key] = &[
         "Bytes of the largest IP packet on every path between nodes; the same on all nodes. `auto` is 1500, or what \
          the paths have where that is less. Packets are never fragmented by IP. With `verbs` alone: bytes of the \
          largest datagram; `auto` is the port's MTU, and larger ones go to each node over its connection. Where links \
-         are of both kinds: of the packets on those over UDP; frames are as long as all links carry.").with_all_stopped(),
+         are of both kinds: of the packets on those over UDP; frames are as long as all links carry.")
+        .with_all_stopped(),
     key("transport", "rdma_device", Kind::Text { bytes_max: 63 }, &[], Optional,
         "With `verbs`: name the RDMA device must have, as `ibv_devices` lists it; without it the one that has this \
          node's address."),

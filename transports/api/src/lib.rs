@@ -6,9 +6,9 @@
 //!
 //! Several transports are used together as [`links`].
 //!
-//! Besides the trait there are what drivers have in common ([`Staged`], [`counters!`]), a network in memory ([`memory`]), wrappers that lose ([`lossy`]) or
-//! record ([`pcap`]) what passes through any transport, and, with the feature `conformance`, the suite
-//! that every implementation must pass.
+//! Besides the trait there are what drivers have in common ([`Staged`], [`counters!`]), a network in memory
+//! ([`memory`]), wrappers that lose ([`lossy`]) or record ([`pcap`]) what passes through any transport, and, with the
+//! feature `conformance`, the suite that every implementation must pass.
 #![forbid(unsafe_code)]
 
 use std::os::fd::BorrowedFd;

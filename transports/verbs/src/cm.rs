@@ -294,8 +294,8 @@ fn parameters(number: u32, hello: &[u8; HELLO_BYTES]) -> rdma_conn_param {
     }
 }
 
-/// The files by which librdmacm has a device open. It closes one that has gone only when it looks for another, and never
-/// while there is none; the kernel may wait for that before it lets the device go.
+/// The files by which librdmacm has a device open. It closes one that has gone only when it looks for another, and
+/// never while there is none; the kernel may wait for that before it lets the device go.
 pub(crate) struct OpenFiles {
     commands: RawFd,
     events: RawFd,

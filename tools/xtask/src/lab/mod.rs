@@ -51,7 +51,8 @@ pub(crate) struct Args {
     beside_corosync: bool,
     /// With the usual run: afterwards a ring with a second link over `udp` or `verbs` (may be given twice), each link
     /// broken in turn. Wants an idle machine: where emulation is slow, links are late by more than dead ones may be.
-    #[arg(long = "second-link", value_parser = ["udp", "verbs"], conflicts_with_all = ["command", "figures", "weather"])]
+    #[arg(long = "second-link", value_parser = ["udp", "verbs"])]
+    #[arg(conflicts_with_all = ["command", "figures", "weather"])]
     second_links: Vec<String>,
     /// Memory of the emulated machine in MiB.
     #[arg(long, default_value_t = 2048)]
