@@ -47,7 +47,7 @@ fn in_use(status: &Value) -> Vec<bool> {
 
 #[test]
 fn links_are_shown_and_a_reload_moves_the_ring_to_another() {
-    let cluster = running(None, "");
+    let cluster = running(None, "link_priorities = [2, 1]\n");
     let up = |status: &Value| {
         let links = status["peers"][0]["links"].as_array().unwrap();
         links.len() == 2 && links.iter().all(|link| link["state"] == "up")
@@ -70,7 +70,7 @@ fn links_are_shown_and_a_reload_moves_the_ring_to_another() {
     assert_eq!(links.iter().map(|link| link.status.as_str()).collect::<Vec<_>>(), ["n3", "n3"]);
 
     for node in 1..=2 {
-        cluster.edit(node, "[transport]\n", "[transport]\nlink_priorities = [1, 7]\n");
+        cluster.edit(node, "link_priorities = [2, 1]", "link_priorities = [1, 7]");
     }
     assert_eq!(cluster.reload(2)["reload"], "committed");
     wait_for(&cluster, "the better link is used", |status| in_use(status) == [false, true]);
