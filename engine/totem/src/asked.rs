@@ -9,8 +9,16 @@ use crate::change::Moved;
 /// Beacons sent without an answer of all before the token goes round instead.
 const TRIES: u32 = 3;
 
-/// Questions on the way: a window is asked for in two halves, and what was numbered since.
-const MARKS: usize = 4;
+/// Questions on the way: a window is asked for in halves or quarters.
+pub(crate) const MARKS: usize = 4;
+
+/// A window is asked for in so many parts ...
+const PARTS: u64 = 2;
+/// ... and in so many where frames are lost: what was sent again needs a second round trip before its part of the
+/// window is free, and the rest must last as long.
+const PARTS_LOSSY: u64 = 4;
+/// Frames are lost there if a member named some within so many questions.
+const LOSSY: u64 = 8;
 
 /// Everything numbered up to a beacon.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +42,12 @@ pub(crate) struct Asked {
     told: u64,
     /// Hold timers that fired since more became stable.
     tries: u32,
+    /// The last beacon of this visit, from one.
+    number: u64,
+    /// Answers to beacons after this one count when members say that they were overrun.
+    overrun: u64,
+    /// Up to this beacon the window is asked for in smaller parts.
+    lossy: u64,
 }
 
 impl Asked {
@@ -45,6 +59,9 @@ impl Asked {
             last: Mark { seq: 0, bytes: 0 },
             told: 0,
             tries: 0,
+            number: 0,
+            overrun: 0,
+            lossy: 0,
         }
     }
 
@@ -66,10 +83,14 @@ impl Asked {
         self.last = Mark { seq: 0, bytes: 0 };
         self.told = 0;
         self.tries = 0;
+        self.number = 0;
+        self.overrun = 0;
+        self.lossy = 0;
     }
 
-    /// A beacon that is to be answered goes out, after everything up to `seq`.
-    pub(crate) fn ask(&mut self, seq: u64, bytes: u64, stable: u64) {
+    /// The `number`-th beacon that is to be answered goes out, after everything up to `seq`.
+    pub(crate) fn ask(&mut self, number: u64, seq: u64, bytes: u64, stable: u64) {
+        self.number = number;
         self.told = stable;
         if seq > self.last.seq {
             self.last = Mark { seq, bytes };
@@ -89,6 +110,31 @@ impl Asked {
     /// Everything numbered up to here was asked for.
     pub(crate) fn seq(&self) -> u64 {
         self.last.seq
+    }
+
+    /// Number of the last beacon of this visit, zero if there was none.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// A member named what it misses.
+    pub(crate) fn note_missing(&mut self) {
+        self.lossy = self.number + LOSSY;
+    }
+
+    /// In how many parts the window is asked for.
+    pub(crate) fn parts(&self) -> u64 {
+        if self.number < self.lossy { PARTS_LOSSY } else { PARTS }
+    }
+
+    /// A member was overrun before it answered beacon `number`: whether that says more than what is known already.
+    /// What was on the way when the window shrank does not.
+    pub(crate) fn first_overrun(&mut self, number: u64) -> bool {
+        let first = number > self.overrun;
+        if first {
+            self.overrun = self.number;
+        }
+        first
     }
 
     /// As [`Asked::seq`], in bytes of this visit.
@@ -149,8 +195,8 @@ mod tests {
     #[test]
     fn what_all_have_is_what_the_last_of_them_has() {
         let mut asked = Asked::new(4);
-        asked.ask(10, 1_000, 0);
-        asked.ask(20, 2_000, 0);
+        asked.ask(1, 10, 1_000, 0);
+        asked.ask(2, 20, 2_000, 0);
         asked.answered(1, 20, 500);
         asked.answered(3, 12, 400);
         assert_eq!(asked.least_aru([1, 2, 3].into_iter()), 0, "2 has not answered");
@@ -172,8 +218,23 @@ mod tests {
         asked.settle(1);
         assert!(asked.try_again());
         for seq in 1..=10 {
-            asked.ask(seq, seq, 0);
+            asked.ask(seq, seq, seq, 0);
         }
         assert_eq!((asked.marks.len(), asked.settle(10)), (MARKS, Some(10)));
+        assert!(asked.first_overrun(8));
+        assert!(!asked.first_overrun(10), "asked before the window was smaller");
+        asked.ask(11, 11, 11, 10);
+        assert!(asked.first_overrun(11));
+    }
+
+    #[test]
+    fn losses_make_questions_more_frequent_for_a_while() {
+        let mut asked = Asked::new(2);
+        assert_eq!(asked.parts(), PARTS);
+        asked.ask(1, 1, 1, 0);
+        asked.note_missing();
+        assert_eq!(asked.parts(), PARTS_LOSSY);
+        (2..2 + LOSSY).for_each(|number| asked.ask(number, number, number, 0));
+        assert_eq!(asked.parts(), PARTS);
     }
 }

@@ -32,7 +32,7 @@ counters! {
     frames_delivered,
     /// Frames sent again because the token asked.
     retransmissions,
-    /// Frames sent again because a receiver asked directly.
+    /// Frames sent again because a receiver asked directly, or named them in its answer to a beacon.
     repairs_sent,
     /// Direct requests sent.
     repairs_asked,

@@ -11,6 +11,17 @@ const ROTATION_SHARE: u64 = 8;
 /// frames were lost lately.
 const KEPT_PERSONAL: u64 = 8;
 
+/// A rotation in which a member missed no more than this share of the frames lost them by chance: a smaller window
+/// would lose as many of fewer. Who is overrun loses whole bursts of several senders.
+const CHANCE_SHARE: u64 = 8;
+/// A few frames say nothing, whatever share they are.
+const CHANCE_FRAMES: u64 = 16;
+/// As the share of a rotation, for the window of who keeps the token, which is a few bursts: one of them may be lost
+/// by chance.
+const CHANCE_SHARE_KEPT: u64 = 4;
+/// By so much the window of who keeps the token grows again for each answer of all, in bytes of the personal one.
+const REGAIN_BYTES: u64 = 1 << 10;
+
 /// This node's adaptive window (additive increase, multiplicative decrease).
 pub(crate) struct Flow {
     personal: u64,
@@ -81,11 +92,34 @@ impl Flow {
         (self.global / 2).min(KEPT_PERSONAL * self.personal)
     }
 
+    /// Whether a member that misses `missing` frames, of `numbered` in a rotation, was overrun.
+    pub(crate) fn is_heavy(missing: u64, numbered: u64) -> bool {
+        missing > (numbered / CHANCE_SHARE).max(CHANCE_FRAMES)
+    }
+
+    /// Whether a member that misses so many frames of who keeps the token was overrun.
+    pub(crate) fn is_overrun(&self, missing: u64) -> bool {
+        missing.saturating_mul(2 * self.least_charge) > self.kept_bytes() / CHANCE_SHARE_KEPT
+    }
+
+    /// A member was overrun while the token was kept.
+    pub(crate) fn shrink_kept(&mut self) {
+        let used = self.kept_bytes() / KEPT_PERSONAL;
+        self.personal = (used * 3 / 4).max(self.min);
+    }
+
+    /// All answered while the token was kept.
+    pub(crate) fn regain_kept(&mut self) {
+        if self.kept_bytes() < self.global / 2 {
+            self.personal = (self.personal + REGAIN_BYTES).min(self.max);
+        }
+    }
+
     fn room(&self, token: &Token, credit: u64) -> u64 {
         self.global.min(credit).saturating_sub(token.in_flight)
     }
 
-    /// Once per regular visit: shrink when the last rotation lost frames or took too long, grow
+    /// Once per regular visit: shrink when the last rotation overran somebody or took too long, grow
     /// when the window was all used.
     pub(crate) fn adapt(&mut self, token: &Token, used: u64, rotation_ns: u64, timeout_ns: u64) {
         if token.in_force.losers > 0 {

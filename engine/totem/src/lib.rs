@@ -2,7 +2,7 @@
 //!
 //! [`Totem`] is the whole protocol of one node. It sees only `(now, input)` and yields [`Output`]s.
 //! Its parts: `ordering` (frames, delivery), `visit` (the token here), `rest` (the token kept),
-//! `repair`, `flow`, `rotation` on an installed ring; `gather`, `membership`, `recovery`,
+//! `question`, `repair`, `resend`, `flow`, `rotation` on an installed ring; `gather`, `membership`, `recovery`,
 //! `install`, `clique`, `merge` between rings; `detector` for dead processes and our own pauses.
 //! Rules and frame formats: `docs/protocol.md`.
 #![no_std]
@@ -30,9 +30,11 @@ mod membership;
 mod merge;
 mod mutation;
 mod ordering;
+mod question;
 mod receive;
 mod recovery;
 mod repair;
+mod resend;
 mod rest;
 mod rotation;
 mod status;

@@ -1,7 +1,7 @@
 //! One ring's order: which frames are here, which are known everywhere, which were delivered.
 //!
 //! Receiving, delivering and releasing stand here; the token's visit in `visit`, resting in `rest`,
-//! direct requests for gaps in `repair`.
+//! requests for gaps in `repair` and `question`, answers to them in `resend`.
 
 use frame::Frame;
 use wire::data::{DATA_HEADER_BYTES, DataHeader, FLAG_CONTROL, FLAG_HELD, FLAG_SAFE};
@@ -13,7 +13,9 @@ use crate::ctx::Ctx;
 use crate::flow::Flow;
 use crate::lease::Life;
 use crate::members::Members;
+use crate::question::Questions;
 use crate::repair::Repair;
+use crate::resend::Resends;
 use crate::timers::Timer;
 use crate::visit::{Held, Kept};
 use crate::window::{Slot, Window};
@@ -68,6 +70,10 @@ pub(crate) struct Ordering {
     pub(crate) asked: Asked,
     pub(crate) flow: Flow,
     pub(crate) repair: Repair,
+    /// What was sent again to whom.
+    pub(crate) resends: Resends,
+    /// Beacons that were answered while something was missing.
+    pub(crate) questions: Questions,
     /// First frame numbered but not sent yet.
     pub(crate) unsent: u64,
     /// Only Recovery's frames may be sent; the token does not rest.
@@ -112,6 +118,8 @@ impl Ordering {
             asked: Asked::new(config.nodes.len()),
             flow: Flow::new(&config.tuning, config.payload_bytes_max + DATA_HEADER_BYTES),
             repair: Repair::new(),
+            resends: Resends::new(),
+            questions: Questions::new(),
             unsent: 1,
             recovering: false,
             sealed: false,
@@ -156,6 +164,8 @@ impl Ordering {
         self.holder = None;
         self.wants = NodeSet::EMPTY;
         self.repair.clear();
+        self.resends.clear();
+        self.questions.clear();
         self.token_first = false;
         self.stuck = None;
     }
@@ -172,6 +182,7 @@ impl Ordering {
         let origin = NodeId(header.origin.get());
         if seq <= self.window.base() || self.window.has(seq) {
             ctx.counters.frames_duplicate += 1;
+            self.repair.came_twice(seq);
             return false;
         }
         if !self.window.covers(seq) {
@@ -187,7 +198,7 @@ impl Ordering {
         self.put(seq, Slot { frame, origin, flags: header.flags });
         let prev = header.prev.get();
         if prev > self.aru && !self.window.has(prev) {
-            self.repair.note(now_ns, origin, prev, self.aru, &self.window, ctx);
+            self.repair.note_before(now_ns, origin, prev, self.aru, &self.window, ctx);
         }
         true
     }

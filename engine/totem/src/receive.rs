@@ -1,7 +1,7 @@
 //! Frames of peers: which kind, for which ring, to which part of the machine.
 
 use frame::Frame;
-use wire::beacon::{Answer, Beacon, Want};
+use wire::beacon::{Answer, Beacon, MISSING_MAX, Want};
 use wire::data::DataHeader;
 use wire::probe::{Ping, PingAbout};
 use wire::repair::Ask;
@@ -30,13 +30,7 @@ impl Totem {
             Some(Kind::Join) => self.on_join(now_ns, pos, &frame),
             Some(Kind::Commit) => self.on_commit(now_ns, &frame, source),
             Some(Kind::Beacon) => self.on_beacon(now_ns, from, &frame, source),
-            Some(Kind::Answer) => Answer::parse(&frame).map(|answer| {
-                if answer.ring == self.ring.ring
-                    && self.ring.on_answer(now_ns, pos, &answer, &self.ctx)
-                {
-                    self.work(now_ns, source);
-                }
-            }),
+            Some(Kind::Answer) => self.on_answer(now_ns, pos, &frame, source),
             Some(Kind::Want) => self.on_want(now_ns, from, &frame, source),
             Some(Kind::Ask) => Ask::parse(&frame).map(|ask| {
                 let current = self.current();
@@ -70,6 +64,7 @@ impl Totem {
                 if self.ring.insert(now_ns, &header, frame, ctx) {
                     self.ring.progress(now_ns, &header, ctx);
                     self.ring.deliver(ctx);
+                    self.ring.answer_late(ctx);
                 }
             } else if !self.ring.sealed {
                 self.ring.insert(now_ns, &header, frame, ctx);
@@ -143,6 +138,27 @@ impl Totem {
         let Current { ring, ctx } = self.current();
         if live && beacon.ring == ring.ring && ring.members.contains(from) {
             ring.on_beacon(now_ns, from, &beacon, backlog, ctx);
+        }
+        Ok(())
+    }
+
+    fn on_answer(
+        &mut self,
+        now_ns: u64,
+        pos: usize,
+        frame: &[u8],
+        source: &mut dyn Source,
+    ) -> Result<(), WireError> {
+        let mut missing = [(0, 0); MISSING_MAX];
+        let mut count = 0;
+        let answer = Answer::parse(frame, |from, to| {
+            missing[count] = (from, to);
+            count += 1;
+        })?;
+        if answer.ring == self.ring.ring
+            && self.ring.on_answer(now_ns, pos, &answer, &missing[..count], &mut self.ctx)
+        {
+            self.work(now_ns, source);
         }
         Ok(())
     }

@@ -62,8 +62,8 @@ impl Ordering {
     }
 
     /// Keeps the token, whose holder goes on numbering: sends what was numbered, and asks the members what they have
-    /// when half of the window was used since the last question, when it is used up, or when somebody waits for
-    /// a safe frame.
+    /// when half of the window (a quarter where frames are lost) was used since the last question, when it is used up,
+    /// or when somebody waits for a safe frame.
     fn keep(&mut self, now_ns: u64, backlog: u64, ctx: &mut Ctx) {
         let Some(held) = &mut self.held else { return };
         held.resting = false;
@@ -72,7 +72,7 @@ impl Ordering {
         let hold_ns = hold_ns(ctx);
         ctx.timers.set_earlier(Timer::Hold, now_ns.saturating_add(hold_ns));
         let unasked_bytes = held.bytes - self.asked.bytes();
-        let much = unasked_bytes >= self.flow.kept_bytes() / 2;
+        let much = unasked_bytes >= self.flow.kept_bytes() / self.asked.parts();
         let safe = self.safe_high > self.asked.told() && !self.asked.is_waiting();
         let ask = (much || backlog > 0 || safe) && held.token.seq > self.asked.seq();
         self.send_rest(ctx);
@@ -133,7 +133,7 @@ impl Ordering {
         let others = self.members.set.iter().filter(|pos| *pos != ctx.me_pos);
         let lease_ns = lease_ns(timeout_ns, members, &ctx.tuning);
         let (number, proven) = self.life.beacon(now_ns, visit, others, lease_ns);
-        self.asked.ask(held.token.seq, held.bytes, self.stable);
+        self.asked.ask(number, held.token.seq, held.bytes, self.stable);
         self.life.show(now_ns, timeout_ns, members, &ctx.tuning);
         self.emit_beacon(ctx, Dest::All, Some((number, proven)));
     }
@@ -205,11 +205,7 @@ impl Ordering {
         ctx.after(Timer::TokenLoss, now_ns, rest_ns.max(ctx.timeout_ns()));
         if beacon.answer {
             self.answer_beacon(now_ns, beacon, ctx);
-            let (visit, number) = (beacon.visit, beacon.number);
-            let (aru, credit) = (self.aru, ctx.free_bytes);
-            let answer = Answer { ring: self.ring, visit, aru, number, credit };
-            ctx.counters.answers_sent += 1;
-            ctx.send_control(Dest::Node(from), Lane::Data, |out| answer.emit(out));
+            self.answer(now_ns, from, beacon, ctx);
         }
         self.deliver(ctx);
         self.release();
@@ -230,8 +226,8 @@ impl Ordering {
         self.life.show(now_ns, most_ns, members, &ctx.tuning);
     }
 
-    /// A member answered: it lives, and has everything up to what it says. `true` if more is known to be everywhere
-    /// now and the token is kept here.
+    /// A member answered: it lives, has everything up to what it says, and gets what it misses. `true` if more is known
+    /// to be everywhere now and the token is kept here.
     ///
     /// That needs no rotation: what a member has it keeps until all have it, so its highest answer holds, whatever
     /// came in between.
@@ -240,7 +236,8 @@ impl Ordering {
         now_ns: u64,
         pos: usize,
         answer: &Answer,
-        ctx: &Ctx,
+        missing: &[(u64, u64)],
+        ctx: &mut Ctx,
     ) -> bool {
         if let Some(heard) = self.heard_ns.get_mut(pos) {
             *heard = now_ns;
@@ -250,6 +247,7 @@ impl Ordering {
         }
         self.life.answered(pos, answer.visit, answer.number);
         self.asked.answered(pos, answer.aru, answer.credit);
+        self.answer_missing(now_ns, ctx.nodes[pos], answer, missing, ctx);
         let Some(held) = self.held.as_mut().filter(|held| !held.resting) else { return false };
         let others = || self.members.set.iter().filter(|pos| *pos != ctx.me_pos);
         let least = match ctx.mutated(Mutation::AskOne) {
@@ -267,6 +265,7 @@ impl Ordering {
             held.stable_bytes = bytes;
             held.token.in_flight = held.token.in_flight.saturating_sub(more);
             self.mine_in_flight = self.mine_in_flight.saturating_sub(more);
+            self.flow.regain_kept();
         }
         self.set_stable(stable);
         true

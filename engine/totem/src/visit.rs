@@ -8,6 +8,7 @@ use wire::data::{DATA_HEADER_BYTES, DataHeader, FLAG_HELD};
 use wire::token::{Facts, Ranges, Token};
 
 use crate::ctx::Ctx;
+use crate::flow::Flow;
 use crate::ordering::Ordering;
 use crate::timers::Timer;
 use crate::window::Slot;
@@ -303,7 +304,7 @@ impl Ordering {
         let Some(mut held) = self.held.take() else { return };
         let token = &mut held.token;
         let mut next = *token;
-        let gaps = self.add_gaps(&mut next);
+        let missing = self.add_gaps(&mut next);
         next.stable = self.stable.max(next.stable);
         if held.regular {
             next.regular_next = self.members.successor();
@@ -313,7 +314,9 @@ impl Ordering {
             facts.timeout_us = facts.timeout_us.max(ctx.wanted_timeout_us() as u32);
             let sends = u16::from(backlog > 0 || held.bytes > 0);
             facts.senders = facts.senders.saturating_add(sends);
-            facts.losers = facts.losers.saturating_add(u16::from(gaps));
+            let numbered = next.seq.saturating_sub(self.prev_token_seq);
+            let overrun = u16::from(Flow::is_heavy(missing, numbered));
+            facts.losers = facts.losers.saturating_add(overrun);
         }
         let to = detour.filter(|node| *node != next.regular_next);
         next.detour = to.is_some();
@@ -346,19 +349,18 @@ impl Ordering {
     }
 
     /// Asks for what I miss, but only what was sent for certain: numbers of the previous round.
-    /// What is newer may not have left its sender yet.
-    fn add_gaps(&self, token: &mut Token) -> bool {
+    /// What is newer may not have left its sender yet. Returns how many frames that is.
+    fn add_gaps(&self, token: &mut Token) -> u64 {
         let to = self.prev_token_seq.min(token.seq);
-        if self.aru >= to {
-            return false;
+        let mut missing = 0;
+        if self.aru < to {
+            self.window.ranges(self.aru + 1, to, false, |from, to| {
+                missing += to - from + 1;
+                token.ranges.add(from, to);
+                !token.ranges.is_full()
+            });
         }
-        let mut any = false;
-        self.window.ranges(self.aru + 1, to, false, |from, to| {
-            any = true;
-            token.ranges.add(from, to);
-            !token.ranges.is_full()
-        });
-        any
+        missing
     }
 
     /// Sends numbered frames until only the accelerated window is left: they go before the token.

@@ -85,3 +85,94 @@ fn losses_are_repaired_directly() {
     assert!(net.nodes.values().any(|node| node.totem.counters().repairs_asked > 0));
     check(&net).unwrap();
 }
+
+/// Packets keep their order, as those of one network path do.
+const IN_ORDER: u64 = 1;
+
+/// What `frames` from each of `senders` cost three nodes that lose data frames: the questions asked, regular visits of
+/// the token, frames lost, frames sent again by answers and requests, and by the token.
+struct Cost {
+    beacons: u64,
+    visits: u64,
+    lost: u64,
+    repairs: u64,
+    retransmissions: u64,
+    least_window: u64,
+}
+
+fn flood(senders: &[u32], frames: usize, data_loss_per_mille: u64, jitter_ns: u64) -> Cost {
+    let mut net = Net::new(3, 4);
+    net.jitter_ns = jitter_ns;
+    net.start_all();
+    net.run_until_ring(&[1, 2, 3], 2_000 * MS);
+    net.data_loss_per_mille = data_loss_per_mille;
+    let sum = |net: &Net, of: fn(&totem::Counters) -> u64| {
+        net.nodes.values().map(|node| of(node.totem.counters())).sum::<u64>()
+    };
+    let before = [sum(&net, |c| c.beacons_sent), sum(&net, |c| c.token_visits)];
+    for id in senders {
+        (0..frames).for_each(|_| net.queue(*id, PAYLOAD, false));
+    }
+    senders.iter().for_each(|id| net.wake(*id));
+    let all = frames * senders.len();
+    let mut least_window = u64::MAX;
+    while net.bodies(1).len() < all || net.bodies(2).len() < all || net.bodies(3).len() < all {
+        net.run(MS);
+        let windows = net.nodes.values().map(|node| node.totem.status().personal_window_bytes);
+        least_window = windows.chain([least_window]).min().unwrap();
+        assert!(net.now < 60_000 * MS, "{}", net.describe());
+    }
+    check(&net).unwrap();
+    Cost {
+        beacons: sum(&net, |c| c.beacons_sent) - before[0],
+        visits: sum(&net, |c| c.token_visits) - before[1],
+        lost: net.data_lost,
+        repairs: sum(&net, |c| c.repairs_sent),
+        retransmissions: sum(&net, |c| c.retransmissions),
+        least_window,
+    }
+}
+
+#[test]
+fn a_lost_frame_costs_a_lone_sender_one_more_frame_and_no_rotation() {
+    let whole = flood(&[1], 20_000, 0, IN_ORDER);
+    let lossy = flood(&[1], 20_000, 10, IN_ORDER);
+    assert!(lossy.lost > 300, "{}", lossy.lost);
+    assert_eq!(lossy.visits, whole.visits, "the token stays");
+    assert_eq!(lossy.retransmissions, 0);
+    assert!(
+        (lossy.lost..=lossy.lost + lossy.lost / 10).contains(&lossy.repairs),
+        "{}",
+        lossy.repairs
+    );
+    // The window is asked for in quarters instead of halves, and is as large as without loss.
+    assert!(lossy.beacons * 2 <= whole.beacons * 5, "{} {}", lossy.beacons, whole.beacons);
+    assert_eq!(lossy.least_window, whole.least_window);
+}
+
+#[test]
+fn lost_frames_cost_many_senders_no_window() {
+    let whole = flood(&[1, 2, 3], 10_000, 0, IN_ORDER);
+    let lossy = flood(&[1, 2, 3], 10_000, 10, IN_ORDER);
+    assert!(lossy.lost > 500, "{}", lossy.lost);
+    assert_eq!(lossy.least_window, whole.least_window);
+    // What a rotation takes along is not less for a frame in a hundred.
+    assert!(lossy.visits * 10 <= whole.visits * 13, "{} {}", lossy.visits, whole.visits);
+    let again = lossy.repairs + lossy.retransmissions;
+    // One that two members missed may go to both at once.
+    let expected = lossy.lost * 9 / 10..=lossy.lost * 12 / 10;
+    assert!(expected.contains(&again), "{again} {}", lossy.lost);
+}
+
+#[test]
+fn what_is_only_late_is_hardly_ever_sent_again() {
+    // Frames sent together overtake each other, as they do on links used in turn.
+    let cost = flood(&[1], 20_000, 0, 20_000);
+    assert_eq!(cost.lost, 0);
+    assert!(
+        cost.repairs + cost.retransmissions < 1_000,
+        "{} {}",
+        cost.repairs,
+        cost.retransmissions
+    );
+}

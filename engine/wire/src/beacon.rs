@@ -27,7 +27,11 @@ pub struct Beacon {
     pub timeout_us: u32,
 }
 
-/// A member answers a beacon.
+/// Most ranges of missing frames that one answer names: one frame in a hundred of five windows. What does not fit is
+/// named in the next.
+pub const MISSING_MAX: usize = 16;
+
+/// A member answers a beacon, and says what it misses of the frames that the beacon speaks of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// Its ring.
@@ -96,29 +100,46 @@ impl Beacon {
 }
 
 impl Answer {
-    /// Reads an answer.
+    /// Reads an answer; `each` is called for every range that the member misses, first and last number.
     ///
     /// # Errors
-    /// When bytes are missing or a field is impossible.
-    pub fn parse(frame: &[u8]) -> Result<Self, WireError> {
+    /// When bytes are missing or a field is impossible. What `each` was given then is to be forgotten.
+    pub fn parse(frame: &[u8], mut each: impl FnMut(u64, u64)) -> Result<Self, WireError> {
         let mut r = Reader::new("answer", frame);
         r.expect("kind", Kind::Answer as u8)?;
-        r.expect("flags", 0)?;
+        let missing = r.u8()?;
+        if usize::from(missing) > MISSING_MAX {
+            return Err(r.bad("ranges", missing.into()));
+        }
         let (ring, visit, aru, number) = (r.ring()?, r.u64()?, r.u64()?, r.u64()?);
-        Ok(Self { ring, visit, aru, number, credit: r.u64()? })
+        let credit = r.u64()?;
+        for _ in 0..missing {
+            let (from, to) = r.range()?;
+            if from <= aru {
+                return Err(r.bad("range", from));
+            }
+            each(from, to);
+        }
+        Ok(Self { ring, visit, aru, number, credit })
     }
 
-    /// Writes an answer; `None` if `out` is too small.
-    pub fn emit(&self, out: &mut [u8]) -> Option<usize> {
-        Writer::new(out)
-            .u8(Kind::Answer as u8)
-            .u8(0)
+    /// Writes an answer; `None` if `out` is too small or there are more than [`MISSING_MAX`] ranges.
+    pub fn emit(&self, missing: &[(u64, u64)], out: &mut [u8]) -> Option<usize> {
+        if missing.len() > MISSING_MAX {
+            return None;
+        }
+        let mut w = Writer::new(out);
+        w.u8(Kind::Answer as u8)
+            .u8(missing.len() as u8)
             .ring(self.ring)
             .u64(self.visit)
             .u64(self.aru)
             .u64(self.number)
-            .u64(self.credit)
-            .finish()
+            .u64(self.credit);
+        for (from, to) in missing {
+            w.u64(*from).u64(*to);
+        }
+        w.finish()
     }
 }
 

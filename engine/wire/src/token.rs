@@ -32,7 +32,7 @@ pub struct Facts {
     pub timeout_us: u32,
     /// Members that sent or had something to send.
     pub senders: u16,
-    /// Members that missed a frame.
+    /// Members that missed so many frames that they were overrun.
     pub losers: u16,
 }
 

@@ -3,7 +3,7 @@
 extern crate synchrotron_wire as wire;
 
 use proptest::prelude::*;
-use wire::beacon::{Answer, Beacon, Want};
+use wire::beacon::{Answer, Beacon, MISSING_MAX, Want};
 use wire::commit::Commit;
 use wire::data::{DATA_HEADER_BYTES, DataHeader, payload_bytes_max};
 use wire::hello::{Hello, LINKS_MAX};
@@ -140,7 +140,19 @@ fn golden_small_frames() {
     assert!(Beacon::parse(&impossible).is_err(), "answered before it was sent");
     let answer = Answer { ring: RING, visit: 1, aru: 2, number, credit: 7 };
     let answered = "0100000000000000020000000000000005000000000000000700000000000000";
-    assert_eq!(hex(&emitted(|out| answer.emit(out))), format!("0600{ring}{answered}"));
+    assert_eq!(hex(&emitted(|out| answer.emit(&[], out))), format!("0600{ring}{answered}"));
+    let missing = [(3, 3), (5, 6)];
+    let named = emitted(|out| answer.emit(&missing, out));
+    let ranges = "0300000000000000030000000000000005000000000000000600000000000000";
+    assert_eq!(hex(&named), format!("0602{ring}{answered}{ranges}"));
+    let mut read = Vec::new();
+    assert_eq!(Answer::parse(&named, |from, to| read.push((from, to))), Ok(answer));
+    assert_eq!(read, missing);
+    let impossible = emitted(|out| answer.emit(&[(2, 3)], out));
+    assert!(Answer::parse(&impossible, |_, _| {}).is_err(), "what it says that it has");
+    let most = [(3, 3); MISSING_MAX];
+    assert!(emitted(|out| answer.emit(&most, out)).len() <= CONTROL_BYTES_MAX);
+    assert_eq!(answer.emit(&[(3, 3); MISSING_MAX + 1], &mut [0; CONTROL_BYTES_MAX]), None);
     let rest = "01000000000000000200000000000000";
     let want = Want { ring: RING, node: NodeId(3) };
     assert_eq!(hex(&emitted(|out| want.emit(out))), format!("0700{ring}03000000"));
@@ -345,7 +357,7 @@ proptest! {
             let _ = OldState::parse(&bytes, nodes, |from, to| assert!(0 < from && from <= to));
         }
         let _ = Beacon::parse(&bytes);
-        let _ = Answer::parse(&bytes);
+        let _ = Answer::parse(&bytes, |from, to| assert!(0 < from && from <= to));
         let _ = Want::parse(&bytes);
         let _ = Ask::parse(&bytes);
         let _ = Ping::parse(&bytes);

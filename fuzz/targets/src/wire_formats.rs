@@ -59,12 +59,23 @@ fn link(bytes: &[u8]) {
 
 fn fixed_frames(bytes: &[u8]) {
     again!(bytes, Beacon);
-    again!(bytes, Answer);
     again!(bytes, Want);
     again!(bytes, Ping);
     again!(bytes, Refuse);
     again!(bytes, Ask);
     again!(bytes, Token);
+    answer(bytes);
+}
+
+/// What is missing is told range by range.
+fn answer(bytes: &[u8]) {
+    let mut missing = Vec::new();
+    let Ok(value) = Answer::parse(bytes, |from, to| missing.push((from, to))) else { return };
+    let mut out = [0; FRAME_BYTES];
+    let len = value.emit(&missing, &mut out).expect("what was read can be written");
+    let mut again = Vec::new();
+    assert_eq!(Answer::parse(&out[..len], |from, to| again.push((from, to))), Ok(value));
+    assert_eq!(again, missing);
 }
 
 /// The set's length is in the frame itself.
@@ -177,7 +188,9 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let (visit, seq, stable, kept) = (3, 9, 8, true);
     let beacon = Beacon { ring, visit, seq, stable, answer, kept, number, proven, timeout_us };
     add(&|out| beacon.emit(out));
-    add(&|out| Answer { ring, visit: 3, aru: 8, number, credit: 7 }.emit(out));
+    let answer = Answer { ring, visit: 3, aru: 8, number, credit: 7 };
+    add(&|out| answer.emit(&[], out));
+    add(&|out| answer.emit(&[(9, 9), (12, 20)], out));
     let info = NodeInfo { node: NodeId(1), votes: 1, expected_votes: 3, flags: 2 };
     let mut buffer = Gone::buffer();
     let gone = Gone::write(&mut buffer, [(NodeId(2), 9)].into_iter());

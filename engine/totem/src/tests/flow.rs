@@ -46,3 +46,28 @@ fn the_window_shrinks_on_loss_and_grows_when_used() {
     flow.adapt(&token(Facts::NONE, 0), 0, timeout_ns, timeout_ns);
     assert!(flow.personal_bytes() < Tuning::default().personal_window_bytes_max, "too slow");
 }
+
+#[test]
+fn what_is_lost_by_chance_shrinks_nothing() {
+    assert!(!Flow::is_heavy(16, 20), "a few frames");
+    assert!(!Flow::is_heavy(45, 360), "a burst of eight");
+    assert!(Flow::is_heavy(91, 720));
+    let mut flow = Flow::new(&Tuning::default(), 1_400);
+    let start = flow.kept_bytes();
+    assert!(!flow.is_overrun(45) && flow.is_overrun(100), "a burst, and two");
+    flow.shrink_kept();
+    assert_eq!(flow.kept_bytes(), start * 3 / 4);
+    for _ in 0..16 {
+        flow.regain_kept();
+    }
+    assert_eq!(flow.kept_bytes(), start);
+    flow.regain_kept();
+    assert_eq!(flow.kept_bytes(), start);
+    let mut wide = Flow::new(&Tuning::default(), 1_400);
+    for _ in 0..100 {
+        let used = wide.personal_bytes();
+        wide.adapt(&token(Facts::NONE, 0), used, 50_000, 20_000_000);
+    }
+    wide.shrink_kept();
+    assert_eq!(wide.kept_bytes(), start * 3 / 4, "at once, however wide rotations were");
+}

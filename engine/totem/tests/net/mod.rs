@@ -15,7 +15,7 @@ use totem::{
 };
 use wire::data::DATA_HEADER_BYTES;
 use wire::trace::Trace;
-use wire::{NodeId, RingId};
+use wire::{Kind, NodeId, RingId};
 
 pub const MS: u64 = 1_000_000;
 pub const PAYLOAD: usize = 600;
@@ -88,6 +88,9 @@ pub struct Net {
     pub latency_ns: u64,
     pub jitter_ns: u64,
     pub loss_per_mille: u64,
+    /// Of data frames alone.
+    pub data_loss_per_mille: u64,
+    pub data_lost: u64,
     pub duplicate_per_mille: u64,
     pub persist_ns: u64,
     pub answer_unreachable: bool,
@@ -122,6 +125,8 @@ impl Net {
             latency_ns: 20_000,
             jitter_ns: 5_000,
             loss_per_mille: 0,
+            data_loss_per_mille: 0,
+            data_lost: 0,
             duplicate_per_mille: 0,
             persist_ns: MS,
             answer_unreachable: false,
@@ -327,6 +332,11 @@ impl Net {
     fn carry(&mut self, from: u32, to: u32, dest: Dest, bytes: &[u8]) {
         self.packets += 1;
         if self.cut.contains(&(from, to)) || self.random(1000) < self.loss_per_mille {
+            return;
+        }
+        let is_data = Kind::of(bytes) == Some(Kind::Data);
+        if is_data && self.data_loss_per_mille > 0 && self.random(1000) < self.data_loss_per_mille {
+            self.data_lost += 1;
             return;
         }
         let at = self.now + self.latency_ns + self.random(self.jitter_ns);
