@@ -30,10 +30,17 @@ struct Partial {
     bytes: Option<Vec<u8>>,
 }
 
+/// Whose message: group and sender.
+type Key = (u32, Member);
+
 /// Messages under construction.
 #[derive(Debug)]
 pub(crate) struct Assembly {
-    partial: BTreeMap<(u32, Member), Partial>,
+    /// The one that the last fragment belongs to. Fragments of one sender mostly follow each other, and a map that gets
+    /// and loses its only entry with each message allocates for each.
+    last: Option<(Key, Partial)>,
+    /// The others.
+    partial: BTreeMap<Key, Partial>,
     bytes: usize,
     bytes_max: usize,
     /// Memory of a message that was read, for the next one: fresh pages cost more than what is copied into them.
@@ -42,7 +49,7 @@ pub(crate) struct Assembly {
 
 impl Assembly {
     pub(crate) fn new(bytes_max: usize) -> Self {
-        Self { partial: BTreeMap::new(), bytes: 0, bytes_max, spare: Vec::new() }
+        Self { last: None, partial: BTreeMap::new(), bytes: 0, bytes_max, spare: Vec::new() }
     }
 
     /// Takes the body of a fragment run of `sender` to `group`.
@@ -56,9 +63,11 @@ impl Assembly {
             }
             let mut kept = std::mem::take(&mut self.spare);
             kept.reserve(total.min(RESERVE_BYTES_MAX) as usize);
-            self.partial.insert(key, Partial { total, have: 0, bytes: Some(kept) });
+            self.turn_to(key);
+            self.last = Some((key, Partial { total, have: 0, bytes: Some(kept) }));
         }
-        let Some(partial) = self.partial.get_mut(&key) else { return Step::Partial };
+        self.turn_to(key);
+        let Some((_, partial)) = &mut self.last else { return Step::Partial };
         if partial.total != total || partial.have != offset {
             // A sender's fragments come in order without a gap; what does not fit is a message whose
             // middle we were not there for.
@@ -78,13 +87,22 @@ impl Assembly {
         if !is_whole {
             return Step::Partial;
         }
-        match self.partial.remove(&key).and_then(|partial| partial.bytes) {
+        match self.last.take().and_then(|(_, partial)| partial.bytes) {
             Some(kept) => {
                 self.bytes -= kept.len();
                 Step::Assembled(kept)
             }
             None => Step::TooMuch(total),
         }
+    }
+
+    /// Makes this message, if it was begun, the last one.
+    fn turn_to(&mut self, key: Key) {
+        if self.last.as_ref().is_some_and(|(last, _)| *last == key) {
+            return;
+        }
+        self.partial.extend(self.last.take());
+        self.last = self.partial.remove(&key).map(|partial| (key, partial));
     }
 
     /// Takes back the memory of a message that was assembled.
@@ -102,20 +120,30 @@ impl Assembly {
 
     /// We left the group.
     pub(crate) fn group_left(&mut self, group: u32) {
+        self.partial.extend(self.last.take());
         let gone: Vec<_> = self.partial.keys().filter(|key| key.0 == group).copied().collect();
         gone.iter().for_each(|key| self.forget(key));
     }
 
     /// A new session: nothing goes on.
     pub(crate) fn clear(&mut self) {
+        self.last = None;
         self.partial.clear();
         self.bytes = 0;
     }
 
-    fn forget(&mut self, key: &(u32, Member)) {
-        if let Some(partial) = self.partial.remove(key) {
+    fn forget(&mut self, key: &Key) {
+        let last = self.last.take_if(|(last, _)| last == key).map(|(_, partial)| partial);
+        if let Some(partial) = last.or_else(|| self.partial.remove(key)) {
             self.bytes -= partial.bytes.map_or(0, |bytes| bytes.len());
         }
+    }
+}
+
+#[cfg(test)]
+impl Assembly {
+    fn is_empty(&self) -> bool {
+        self.last.is_none() && self.partial.is_empty()
     }
 }
 
@@ -166,7 +194,7 @@ mod tests {
         assert_eq!(assembly.add(7, SENDER, &piece(4, 0, b"ab")), Step::Partial);
         assembly.group_left(7);
         assert_eq!(assembly.add(7, SENDER, &piece(4, 2, b"cd")), Step::Partial);
-        assert_eq!((assembly.bytes, assembly.partial.len()), (0, 0));
+        assert_eq!((assembly.bytes, assembly.is_empty()), (0, true));
     }
 
     #[test]
@@ -176,7 +204,7 @@ mod tests {
         assert_eq!(assembly.add(7, SENDER, &piece(20, 8, &[1; 8])), Step::Partial);
         assert_eq!(assembly.bytes, 0);
         assert_eq!(assembly.add(7, SENDER, &piece(20, 16, &[1; 4])), Step::TooMuch(20));
-        assert_eq!((assembly.bytes, assembly.partial.len()), (0, 0));
+        assert_eq!((assembly.bytes, assembly.is_empty()), (0, true));
         assert_eq!(assembly.add(7, SENDER, &piece(10, 0, &[1; 8])), Step::Partial);
         assert_eq!(assembly.add(7, SENDER, &piece(10, 8, &[1; 2])), Step::Assembled(vec![1; 10]));
     }
