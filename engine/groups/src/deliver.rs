@@ -58,7 +58,9 @@ impl Groups {
         if fits {
             self.show_run(delivered, run);
         }
-        if let Some(number) = ended {
+        // Hardly ever does anybody wait.
+        let waits = |group: &Group| !group.waiting.is_empty();
+        if let Some(number) = ended.filter(|number| self.table.get(*number).is_some_and(waits)) {
             self.view_offset = (run.body_offset + run.body.len()) as u32;
             self.admit(delivered, number, Vec::new());
         }
