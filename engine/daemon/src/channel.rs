@@ -70,6 +70,13 @@ pub(crate) enum ToControl {
         /// Why.
         why: String,
     },
+    /// A link that could not be opened at the start is there now, or its address is and something else is wrong.
+    Came {
+        /// The link.
+        link: usize,
+        /// How long the hot thread was busy with it, and what the host gives less of; or why not.
+        outcome: Result<(u64, Vec<String>), String>,
+    },
     /// The leave that [`ToHot::Shutdown`] asked for is announced; the hot thread ends.
     Left,
 }

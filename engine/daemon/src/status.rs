@@ -118,7 +118,7 @@ pub struct OwnLink {
     pub priority: u8,
     /// Whether frames for all travel on it now.
     pub in_use: bool,
-    /// Largest datagram in bytes that it carries; 0: it could not be opened at the start.
+    /// Largest datagram in bytes that it carries; 0: it could not be opened.
     pub datagram_bytes: usize,
     /// Whether data is multicast on it.
     pub multicast: bool,

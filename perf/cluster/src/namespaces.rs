@@ -23,6 +23,7 @@ pub struct Namespaces {
     prefix: String,
     hosts: usize,
     links: usize,
+    mtu_bytes: u32,
 }
 
 /// Packets that wait at a port while they are delayed: more than a window of the ring has.
@@ -51,7 +52,8 @@ impl Namespaces {
             Self::HOSTS_MAX
         );
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
-        let made = Self { prefix: format!("syn{}-{serial}-", std::process::id()), hosts, links };
+        let prefix = format!("syn{}-{serial}-", std::process::id());
+        let made = Self { prefix, hosts, links, mtu_bytes };
         let switch = made.switch();
         ip(&["netns", "add", &switch])?;
         let mtu = mtu_bytes.to_string();
@@ -75,7 +77,7 @@ impl Namespaces {
         }
         for host in 0..hosts {
             made.add_host(host)?;
-            (0..links).try_for_each(|link| made.add_link(host, link, &mtu))?;
+            (0..links).try_for_each(|link| made.add_interface(host, link))?;
         }
         if hosts > HOSTS_ASKING_MAX {
             (0..hosts).try_for_each(|host| made.introduce(host))?;
@@ -110,9 +112,14 @@ impl Namespaces {
         )
     }
 
-    fn add_link(&self, host: usize, link: usize, mtu: &str) -> anyhow::Result<()> {
+    /// Gives a host an interface on a link, with its address.
+    ///
+    /// # Errors
+    /// When `ip` fails.
+    pub fn add_interface(&self, host: usize, link: usize) -> anyhow::Result<()> {
         let (name, switch, port) = (self.name(host), self.switch(), port(host, link));
         let (bridge, interface) = (format!("br{link}"), format!("eth{link}"));
+        let mtu = &self.mtu_bytes.to_string();
         ip(&[
             "-n",
             &switch,
@@ -134,22 +141,54 @@ impl Namespaces {
             &mac(host, link),
         ])?;
         ip(&["-n", &switch, "link", "set", &port, "master", &bridge, "up"])?;
-        let address = self.link_address(host, link);
-        if address.is_ipv4() {
-            let address = format!("{address}/24");
-            ip(&["-n", &name, "addr", "add", &address, "dev", &interface])?;
-        } else {
+        if self.link_address(host, link).is_ipv6() {
             // Static addresses stay when the interface is down, as a network manager would see to.
             let key = format!("net.ipv6.conf.{interface}.keep_addr_on_down=1");
             run(Command::new("ip").args(["netns", "exec", &name, "sysctl", "-qw", &key]))?;
-            let address = format!("{address}/64");
-            ip(&["-n", &name, "-6", "addr", "add", &address, "dev", &interface, "nodad"])?;
         }
+        self.add_address(host, link)?;
         ip(&["-n", &name, "link", "set", &interface, "up"])?;
         if link == 0 {
             ip(&["-n", &name, "route", "add", "224.0.0.0/4", "dev", &interface])?;
         }
         Ok(())
+    }
+
+    /// Takes a host's interface on a link away.
+    ///
+    /// # Errors
+    /// When `ip` fails.
+    pub fn remove_interface(&self, host: usize, link: usize) -> anyhow::Result<()> {
+        ip(&["-n", &self.switch(), "link", "del", &port(host, link)])
+    }
+
+    /// Gives the interface of a host on a link its address.
+    ///
+    /// # Errors
+    /// When `ip` fails.
+    pub fn add_address(&self, host: usize, link: usize) -> anyhow::Result<()> {
+        self.change_address("add", host, link)
+    }
+
+    /// Takes that address away again.
+    ///
+    /// # Errors
+    /// When `ip` fails.
+    pub fn remove_address(&self, host: usize, link: usize) -> anyhow::Result<()> {
+        self.change_address("del", host, link)
+    }
+
+    fn change_address(&self, change: &str, host: usize, link: usize) -> anyhow::Result<()> {
+        let address = self.link_address(host, link);
+        let (bits, nodad): (u8, &[&str]) = match address {
+            IpAddr::V6(_) if change == "add" => (64, &["nodad"]),
+            IpAddr::V6(_) => (64, &[]),
+            IpAddr::V4(_) => (24, &[]),
+        };
+        let (name, address, interface) =
+            (self.name(host), format!("{address}/{bits}"), format!("eth{link}"));
+        let line = ["-n", &name, "addr", change, &address, "dev", &interface];
+        ip(&[&line, nodad].concat())
     }
 
     /// Address of a host.

@@ -33,7 +33,7 @@ pub enum LinksError {
     /// The kernel refuses to watch a link.
     #[error("cannot wait for a link beside the others ({link}): {source}")]
     Watch {
-        /// The how many-eth of the others.
+        /// Its number.
         link: usize,
         /// What the kernel said.
         source: io::Error,
@@ -67,20 +67,29 @@ impl<T: Transport> Links<T> {
     ///
     /// # Errors
     /// See [`LinksError`].
-    pub fn new(mut links: Vec<T>, home: usize, pool: Pool) -> Result<Self, LinksError> {
+    pub fn new(links: Vec<T>, home: usize, pool: Pool) -> Result<Self, LinksError> {
         if links.is_empty() || links.len() > LINKS_MAX {
             return Err(LinksError::Count(links.len()));
         }
         let home = if home < links.len() { home } else { 0 };
-        let (before, rest) = links.split_at_mut(home);
-        let (own, after) = rest.split_at_mut(1);
-        for (at, link) in before.iter_mut().chain(after).enumerate() {
-            if let Some(fd) = link.doorbell() {
-                let watched = own[0].watch(fd, KEY_FIRST + at as u64);
-                watched.map_err(|source| LinksError::Watch { link: at, source })?;
-            }
-        }
-        Ok(Self { links, home, pool, current: 0, run: 0, counters: Counters::default() })
+        let (count, counters) = (links.len(), Counters::default());
+        let mut made = Self { links, home, pool, current: 0, run: 0, counters };
+        (0..count).try_for_each(|link| made.attach(link))?;
+        Ok(made)
+    }
+
+    /// Waits for a link, beside the others, whose transport has something to be waited for only now: it was
+    /// silent before.
+    ///
+    /// # Errors
+    /// When the kernel refuses to watch it.
+    pub fn attach(&mut self, link: usize) -> Result<(), LinksError> {
+        let Ok([own, other]) = self.links.get_disjoint_mut([self.home, link]) else {
+            return Ok(());
+        };
+        let Some(fd) = other.doorbell() else { return Ok(()) };
+        let watched = own.watch(fd, KEY_FIRST + link as u64);
+        watched.map_err(|source| LinksError::Watch { link, source })
     }
 
     /// What all links can do: of everything the least.

@@ -87,6 +87,16 @@ impl UdpTransport {
         &self.counters
     }
 
+    /// What [`Transport::counters`] tells of a transport that has done nothing.
+    pub fn no_counters(sink: &mut dyn FnMut(&'static str, u64)) {
+        Self::tell(&Counters::default(), 0, sink);
+    }
+
+    fn tell(counters: &Counters, tethers_up: u64, sink: &mut dyn FnMut(&'static str, u64)) {
+        counters.fields().for_each(|(name, value)| sink(name, value));
+        sink("tethers_up", tethers_up);
+    }
+
     /// Datagrams the kernel dropped because a socket buffer was full. Three system calls.
     pub fn kernel_drops(&self) -> u64 {
         self.sockets.drops()
@@ -373,8 +383,7 @@ impl Transport for UdpTransport {
     }
 
     fn counters(&self, sink: &mut dyn FnMut(&'static str, u64)) {
-        self.counters.fields().for_each(|(name, value)| sink(name, value));
-        sink("tethers_up", self.tethers_up());
+        Self::tell(&self.counters, self.tethers_up(), sink);
     }
 }
 

@@ -262,12 +262,32 @@ impl Control {
                     let fields = [("why", Field::Text(&why))];
                     self.log.say(Level::Error, "configuration not taken over; restart", &fields);
                 }
+                Some(ToControl::Came { link, outcome }) => self.link_came(link, outcome),
                 Some(ToControl::Left) => self.left = true,
                 None => return,
             }
         }
         // There may be more: do not sleep.
         self.channel.wake_control();
+    }
+
+    /// A link that was not there at the start came, or might have.
+    fn link_came(&mut self, link: usize, outcome: Result<(u64, Vec<String>), String>) {
+        let number = Field::Number(link as u64);
+        match outcome {
+            Ok((took_us, warnings)) => {
+                let fields = [("link", number), ("took_us", Field::Number(took_us))];
+                self.log.say(Level::Info, "link opened", &fields);
+                for warning in warnings {
+                    let fields = [("why", Field::Text(&warning))];
+                    self.log.say(Level::Warn, "not as configured", &fields);
+                }
+            }
+            Err(why) => {
+                let fields = [("link", number), ("why", Field::Text(&why))];
+                self.log.say(Level::Warn, "link not opened yet", &fields);
+            }
+        }
     }
 
     fn persist(&mut self) {

@@ -1,6 +1,7 @@
 //! The driver that carries datagrams, as the configuration names it, and the slots it needs.
 
 use std::io;
+use std::net::UdpSocket;
 use std::os::fd::BorrowedFd;
 
 use frame::{Pool, PoolConfig};
@@ -35,6 +36,8 @@ const PORTS_LOOK: std::time::Duration = std::time::Duration::from_millis(2);
 pub(crate) enum Driver {
     /// The link could not be opened while others could: it loses everything.
     Absent,
+    /// The same over UDP, where it is looked for; and what it can do once it is there, as configured.
+    Awaited(Caps),
     Udp(Box<UdpTransport>),
     #[cfg(feature = "verbs")]
     Verbs(Box<VerbsTransport>),
@@ -68,10 +71,36 @@ impl Driver {
         }
     }
 
+    /// What stands for a link that could not be opened, while it is not there.
+    pub(crate) fn absent(config: &Config, link: usize) -> Self {
+        match config.driver(link) {
+            schema::Driver::Udp => {
+                let bytes = udp(config, link).datagram_bytes_max;
+                Self::Awaited(Caps { datagram_bytes: bytes, token_bytes: bytes, ..ABSENT })
+            }
+            schema::Driver::Verbs(_) => Self::Absent,
+        }
+    }
+
+    /// Opens a link that is awaited, if its address is there now; `None` if it is not.
+    ///
+    /// # Errors
+    /// Why it could not be opened although its address is there.
+    pub(crate) fn come(
+        config: &Config,
+        link: usize,
+        pool: &Pool,
+    ) -> Option<Result<UdpTransport, uring::Error>> {
+        let wanted = udp(config, link);
+        let address = wanted.peers[usize::from(wanted.me)].data.ip();
+        // Any port does to see whether the address is ours. It takes some microseconds, opening takes far longer.
+        UdpSocket::bind((address, 0)).is_ok().then(|| UdpTransport::new(wanted, pool.clone()))
+    }
+
     /// Adds a node while the engine runs, on one of the links, and gives its position.
     pub(crate) fn add_node(&mut self, node: &schema::Node, link: usize) -> Result<u16, String> {
         match self {
-            Self::Absent => Err("the link is not there".into()),
+            Self::Absent | Self::Awaited(_) => Err("the link is not there".into()),
             Self::Udp(udp) => udp.add_peer(peer(node, link)).map_err(|error| error.to_string()),
             #[cfg(feature = "verbs")]
             Self::Verbs(_) => {
@@ -83,7 +112,7 @@ impl Driver {
     /// Takes a node out: nothing is sent to it any more.
     pub(crate) fn remove_node(&mut self, position: u16) {
         match self {
-            Self::Absent => {}
+            Self::Absent | Self::Awaited(_) => {}
             Self::Udp(udp) => udp.remove_peer(position),
             // Its connections end with its engine, and nobody asks for others.
             #[cfg(feature = "verbs")]
@@ -93,12 +122,12 @@ impl Driver {
 
     /// Whether there is such a link.
     pub(crate) fn is_there(&self) -> bool {
-        !matches!(self, Self::Absent)
+        !matches!(self, Self::Absent | Self::Awaited(_))
     }
 
     fn inner(&self) -> Option<&dyn Transport> {
         match self {
-            Self::Absent => None,
+            Self::Absent | Self::Awaited(_) => None,
             Self::Udp(udp) => Some(udp.as_ref()),
             #[cfg(feature = "verbs")]
             Self::Verbs(verbs) => Some(verbs.as_ref()),
@@ -107,7 +136,7 @@ impl Driver {
 
     fn inner_mut(&mut self) -> Option<&mut dyn Transport> {
         match self {
-            Self::Absent => None,
+            Self::Absent | Self::Awaited(_) => None,
             Self::Udp(udp) => Some(udp.as_mut()),
             #[cfg(feature = "verbs")]
             Self::Verbs(verbs) => Some(verbs.as_mut()),
@@ -115,7 +144,7 @@ impl Driver {
     }
 }
 
-/// What a link that is not there can do: as much as any other.
+/// What a link that is not there, and will not be, can do: as much as any other.
 const ABSENT: Caps = Caps {
     datagram_bytes: usize::MAX,
     token_bytes: usize::MAX,
@@ -126,7 +155,10 @@ const ABSENT: Caps = Caps {
 
 impl Transport for Driver {
     fn caps(&self) -> Caps {
-        self.inner().map_or(ABSENT, |inner| inner.caps())
+        match self {
+            Self::Awaited(caps) => *caps,
+            _ => self.inner().map_or(ABSENT, |inner| inner.caps()),
+        }
     }
 
     fn send(&mut self, to: Dest, queue: Queue, burst: Burst) -> Result<(), SendError> {
@@ -173,8 +205,10 @@ impl Transport for Driver {
     }
 
     fn counters(&self, sink: &mut dyn FnMut(&'static str, u64)) {
-        if let Some(inner) = self.inner() {
-            inner.counters(sink);
+        match self {
+            // The names are those of a link that is there: the counters page is laid out once.
+            Self::Awaited(_) => uring::UdpTransport::no_counters(sink),
+            _ => self.inner().into_iter().for_each(|inner| inner.counters(sink)),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! `poll_output` -> one submit, one publish -> rest as the idle strategy says. No lock, no allocation and no
 //! formatting once it runs, but for what is rare: new sessions, views, snapshots.
 
+mod awaited;
 mod driver;
 mod idle;
 mod programs;
@@ -33,6 +34,7 @@ use crate::page::CountersPage;
 use crate::recorder::Recorder;
 use crate::services::quorum::Question;
 use crate::status::Snapshot;
+use awaited::Awaited;
 use driver::Driver;
 use idle::{Rest, Strategy};
 use programs::{Programs, Scratch, deliver, input};
@@ -85,6 +87,9 @@ pub(crate) struct Hot {
     /// What to take over if it is committed.
     takeover: Option<Box<Takeover>>,
     positions: Positions,
+    /// The nodes in the order of their positions, with those that are gone: what a link that comes late is given.
+    roster: Vec<schema::Node>,
+    awaited: Awaited,
     pool: Pool,
     node: Node,
     server: Server,
@@ -132,6 +137,9 @@ impl Hot {
         self.server.reclaim(now_ns);
         if now_ns.saturating_sub(self.page_at_ns) >= PAGE_NS {
             self.write_page(now_ns);
+        }
+        if self.awaited.is_due(now_ns) {
+            self.look_for_links(now_ns);
         }
         if received > 0 || told || asked || fired {
             self.counters.turns_worked += 1;

@@ -11,6 +11,7 @@ use transport::links::Links;
 use transport::lossy::{Faults, Lossy};
 use wire::{BootId, NodeId};
 
+use super::awaited::Awaited;
 use super::driver::{Driver, mtu_bytes, pool_config};
 use super::idle::Strategy;
 use super::programs::Scratch;
@@ -93,6 +94,8 @@ pub(crate) fn start(plan: Arc<Plan>, channel: Arc<Channel>) -> Result<(Hot, Star
     }
     let recorder = recorder(&plan, &mut warnings);
     let mut hot = Hot {
+        awaited: Awaited::new(&transport, now_ns),
+        roster: config.nodes.clone(),
         running: config.clone(),
         takeover: None,
         positions: Positions::new(config.nodes.iter().map(|node| NodeId(node.id))),
@@ -217,9 +220,14 @@ fn open_links(
             Ok(driver) => driver,
             Err(error) if count == 1 => return Err(error),
             Err(error) => {
-                warnings.push(format!("not used before the next start: {}", error.message));
+                let absent = Driver::absent(&plan.config, link);
+                let until = match absent {
+                    Driver::Awaited(_) => "it is there, which is looked for every second",
+                    _ => "the next start",
+                };
+                warnings.push(format!("not used until {until}: {}", error.message));
                 failure = Some(error);
-                Driver::Absent
+                absent
             }
         };
         // What one link is told to lose is no concern of the others.

@@ -114,6 +114,10 @@ impl Hot {
                     added = driver.add_node(node, link)?;
                 }
                 self.positions.insert(NodeId(node.id), added);
+                match self.roster.get_mut(usize::from(added)) {
+                    Some(place) => place.clone_from(node),
+                    None => self.roster.push(node.clone()),
+                }
             }
         }
         let reconfiguration = Reconfiguration {

@@ -86,7 +86,7 @@ fn links_are_shown_and_a_reload_moves_the_ring_to_another() {
 fn an_engine_starts_without_a_link_that_is_not_there() {
     // Nobody has this address (RFC 5737).
     let cluster = running(Some("203.0.113.77"), "");
-    wait_for_log(&cluster, "not used before the next start: link 1: ");
+    wait_for_log(&cluster, "looked for every second: link 1: ");
     runs_on_link_0(&cluster, "udp");
 }
 
@@ -94,7 +94,7 @@ fn an_engine_starts_without_a_link_that_is_not_there() {
 fn an_engine_starts_on_udp_where_there_is_no_rdma() {
     // No RDMA device has the address, if the host has any and the engine was built with verbs.
     let cluster = running(None, "link_kinds = [\"udp\", \"verbs\"]\n");
-    wait_for_log(&cluster, "not used before the next start: link 1: transport kind ");
+    wait_for_log(&cluster, "not used until the next start: link 1: transport kind ");
     runs_on_link_0(&cluster, "verbs");
 }
 
