@@ -2,7 +2,7 @@
 
 use frame::FrameMut;
 use link::Opened;
-use link::paths::Paths;
+use link::paths::{Paths, Sort};
 use totem::{Dest, Lane};
 use wire::{CONTROL_BYTES_MAX, Kind, NodeId};
 
@@ -22,17 +22,21 @@ impl Node {
     #[inline]
     pub(crate) fn links_for(&mut self, now_ns: u64, to: Dest, frame: &[u8]) -> u8 {
         let Some(paths) = &mut self.paths else { return 1 };
-        let bulk = matches!(Kind::of(frame), Some(Kind::Data | Kind::Token));
+        let sort = match Kind::of(frame) {
+            Some(Kind::Data | Kind::Token) => Sort::Bulk,
+            Some(Kind::Beacon | Kind::Answer) => Sort::Sign,
+            _ => Sort::Rare,
+        };
         let to = match to {
             Dest::All => None,
             Dest::Node(node) => Some(node),
         };
-        paths.links_for(now_ns, to, bulk)
+        paths.links_for(now_ns, to, sort)
     }
 
     /// Every link.
     pub(crate) fn all_links(&mut self) -> u8 {
-        self.paths.as_mut().map_or(1, |paths| paths.links_for(0, None, false))
+        self.paths.as_mut().map_or(1, |paths| paths.links_for(0, None, Sort::Rare))
     }
 
     /// Notes that a link brought something; true if that was a hello.
@@ -46,6 +50,7 @@ impl Node {
         let token_queue = queue == Lane::Token;
         paths.heard(now_ns, opened.from, link, token_queue);
         if Kind::of(&opened.body) != Some(Kind::Hello) {
+            paths.carried(now_ns, link);
             return false;
         }
         // What is wrong with one is counted there.

@@ -5,11 +5,33 @@ use wire::trace::{Code, Level, Trace};
 
 use super::{Mode, Paths};
 
+/// Signs of life go on every link this often, those in between on the links chosen. Under load there are hundreds to
+/// thousands a second, each of which would end a burst and be copied; and the silence that follows when the link in
+/// use fails becomes this much longer, a fraction of the shortest token timeout that is chosen by itself (30 ms).
+const SIGN_NS: u64 = 5_000_000;
+
+/// What a frame is, as far as that decides where it travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sort {
+    /// Data, or the token: on the links chosen.
+    Bulk,
+    /// A beacon or the answer to one: now and then on every link, so that a ring at rest does not notice a link that
+    /// fails; on the links chosen where they follow each other quickly.
+    Sign,
+    /// Anything else, which is rare: on every link.
+    Rare,
+}
+
 impl Paths {
-    /// The links for a frame to one node or to all, as bits; `bulk`: data, or the token.
+    /// The links for a frame to one node or to all, as bits.
     #[inline]
-    pub fn links_for(&mut self, now_ns: u64, to: Option<NodeId>, bulk: bool) -> u8 {
-        if !bulk || self.again || now_ns < self.doubtful_until_ns {
+    pub fn links_for(&mut self, now_ns: u64, to: Option<NodeId>, sort: Sort) -> u8 {
+        let is_rare = match sort {
+            Sort::Bulk => false,
+            Sort::Sign => self.is_sign_due(now_ns, to.is_none()),
+            Sort::Rare => true,
+        };
+        if is_rare || self.again || now_ns < self.doubtful_until_ns {
             return self.links.all();
         }
         let chosen = match to {
@@ -20,6 +42,18 @@ impl Paths {
             },
         };
         if self.links.mode == Mode::RoundRobin { self.in_turn(chosen) } else { chosen }
+    }
+
+    /// Whether a sign of life is to go on every link. Answers (which go to one node) may follow each other at half the
+    /// distance: one to a beacon that came on every link is not to be early by a hair.
+    fn is_sign_due(&mut self, now_ns: u64, to_all: bool) -> bool {
+        let wait_ns = if to_all { SIGN_NS } else { SIGN_NS / 2 };
+        let last_ns = &mut self.signs_ns[usize::from(to_all)];
+        let is_due = now_ns >= last_ns.saturating_add(wait_ns);
+        if is_due {
+            *last_ns = now_ns;
+        }
+        is_due
     }
 
     /// What was sent again has been sent; what comes next goes on the next link.

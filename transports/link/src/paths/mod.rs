@@ -12,7 +12,8 @@
 //! * `RoundRobin`: on one that works to all after the other.
 //!
 //! Frames other than data and the token are rare, and they keep the ring alive while it rests: they travel on
-//! every link. So does everything for a moment when something had to be sent again ([`Paths::suspect`]): hellos
+//! every link. (Signs of life are not rare under load: of those that follow each other quickly only some do.) So does
+//! everything for a moment when something had to be sent again ([`Paths::suspect`]): hellos
 //! follow each other quickly then, and a few milliseconds later it is known which link failed, if one did.
 //!
 //! A link that failed must work for some time before it is used again, twice as long after each failure.
@@ -28,6 +29,7 @@ use wire::hello::{Hello, LINKS_MAX};
 use wire::trace::{Code, Level, Trace};
 use wire::{NodeId, NodeSet, WireError};
 
+pub use choice::Sort;
 pub use path::DownCause;
 use path::{Arrivals, Path, State};
 pub use status::{LinkState, PathCounters};
@@ -44,10 +46,15 @@ const URGENT_NS_PER_NODE: u64 = 50_000;
 /// Hellos in quick succession: one more than have to be missed, and two that may be lost themselves.
 const URGENT_HELLOS: u32 = path::MISSED_MAX as u32 + 3;
 
-/// After a suspicion that led to nothing the next one waits this long, doubled each time up to the greatest. A
-/// ring whose nodes wait for a core sends tokens again all the time.
+/// After a suspicion that led to nothing the next one waits this long, doubled each time up to the greatest, unless
+/// there is more to it ([`STRAYS_MIN`]). A ring whose nodes wait for a core sends tokens again all the time.
 const CALM_NS: u64 = 10_000_000;
 const CALM_NS_MAX: u64 = 640_000_000;
+
+/// Frames that came on other links than those in use, with none on those in between, until a suspicion need not wait:
+/// they are what was sent again on every link. A copy that is read first on the other link counts as well, so one or
+/// two say nothing.
+const STRAYS_MIN: u32 = 3;
 
 /// A peer of which nothing came on any link for this long starts anew when it comes back: none of its links was
 /// at fault. Longer than any pause that membership forgives.
@@ -152,8 +159,12 @@ pub struct Paths {
     /// No suspicion before that.
     calm_until_ns: u64,
     calm_ns: u64,
+    /// Frames, hellos aside, that came on links not in use since one came on those in use.
+    strays: u32,
     /// What this call sends goes on every link.
     again: bool,
+    /// When an answer, and when a beacon, last went on every link.
+    signs_ns: [u64; 2],
     traces: VecDeque<Trace>,
     counters: PathCounters,
 }
@@ -181,7 +192,9 @@ impl Paths {
             doubtful_until_ns: 0,
             calm_until_ns: 0,
             calm_ns: CALM_NS,
+            strays: 0,
             again: false,
+            signs_ns: [0; 2],
             traces: VecDeque::new(),
             counters: PathCounters::default(),
         };
@@ -220,6 +233,14 @@ impl Paths {
         if let Some(path) = peer.paths.get_mut(usize::from(link)) {
             path.heard(token_queue, peer.arrivals.newest);
         }
+    }
+
+    /// A frame other than a hello came; [`Paths::heard`] was told before.
+    #[inline]
+    pub fn carried(&mut self, now_ns: u64, link: u8) {
+        // In doubt everything travels everywhere, and which copy is read first says nothing.
+        let in_use = self.chosen >> link.min(7) & 1 == 1 || now_ns < self.doubtful_until_ns;
+        self.strays = if in_use { 0 } else { self.strays.saturating_add(1) };
     }
 
     /// A hello came; [`Paths::heard`] was told before.
@@ -329,9 +350,11 @@ impl Paths {
     /// failed.
     pub fn suspect(&mut self, now_ns: u64) {
         self.again = true;
-        if now_ns < self.calm_until_ns || self.urgent_left > 0 {
+        let is_calm = now_ns < self.calm_until_ns && self.strays < STRAYS_MIN;
+        if is_calm || self.urgent_left > 0 {
             return;
         }
+        self.strays = 0;
         self.counters.suspicions += 1;
         self.urgent = true;
         self.urgent_left = URGENT_HELLOS;

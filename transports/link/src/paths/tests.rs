@@ -66,7 +66,7 @@ impl World {
 
     /// The links that a node's data for all goes on.
     fn chosen(&mut self, at: usize) -> u8 {
-        self.paths[at].links_for(self.now_ns, None, true)
+        self.paths[at].links_for(self.now_ns, None, Sort::Bulk)
     }
 
     fn all_chosen(&mut self) -> Vec<u8> {
@@ -90,7 +90,11 @@ fn links_come_up_at_once_and_the_first_of_equals_is_used() {
     assert_eq!(world.all_chosen(), [1, 1, 1]);
     assert!(world.paths[0].states().all(|state| state.up && state.cause.is_none()));
     assert_eq!(world.paths[0].states().count(), 4);
-    assert_eq!(world.paths[0].links_for(world.now_ns, None, false), 3, "rare frames go everywhere");
+    assert_eq!(
+        world.paths[0].links_for(world.now_ns, None, Sort::Rare),
+        3,
+        "rare frames go everywhere"
+    );
     let mut second = links(2, Mode::Passive);
     second.priorities[1] = 2;
     let mut world = World::new(3, second);
@@ -167,6 +171,28 @@ fn other_datagrams_are_signs_of_life_but_not_for_ever() {
 }
 
 #[test]
+fn of_signs_of_life_in_quick_succession_some_go_everywhere() {
+    let mut world = World::new(3, links(2, Mode::Passive));
+    world.run(100);
+    let (paths, start_ns) = (&mut world.paths[0], world.now_ns);
+    let mut everywhere = |to: Option<NodeId>, every_us: u64| {
+        let at = |sign| start_ns + sign * every_us * 1_000;
+        let sets = (0..1000).map(|sign| paths.links_for(at(sign), to, Sort::Sign));
+        let sets: Vec<u8> = sets.collect();
+        assert_eq!(sets[0], 3, "after a rest");
+        paths.signs_ns = [0; 2];
+        sets.iter().filter(|set| **set == 3).count()
+    };
+    // A resting ring: all of them. A busy one: every 5 ms, and answers at least as often.
+    assert_eq!((everywhere(None, 5_000), everywhere(Some(NodeId(2)), 5_000)), (1000, 1000));
+    assert_eq!((everywhere(None, 100), everywhere(Some(NodeId(2)), 100)), (20, 40));
+    // One link that works is enough, as for data.
+    let sign = |paths: &mut Paths| paths.links_for(start_ns + 1, None, Sort::Sign);
+    let first = [sign(&mut world.paths[0]), sign(&mut world.paths[0])];
+    assert_eq!(first, [3, 1]);
+}
+
+#[test]
 fn no_link_reaches_all_so_the_fewest_that_cover_them_are_used() {
     let mut world = World::new(3, links(2, Mode::Passive));
     world.run(500);
@@ -177,8 +203,8 @@ fn no_link_reaches_all_so_the_fewest_that_cover_them_are_used() {
     world.run(400);
     assert_eq!(world.all_chosen(), [3, 2, 1], "node 1 needs both, the others one each");
     let now_ns = world.now_ns;
-    assert_eq!(world.paths[0].links_for(now_ns, Some(NodeId(2)), true), 2);
-    assert_eq!(world.paths[0].links_for(now_ns, Some(NodeId(3)), true), 1);
+    assert_eq!(world.paths[0].links_for(now_ns, Some(NodeId(2)), Sort::Bulk), 2);
+    assert_eq!(world.paths[0].links_for(now_ns, Some(NodeId(3)), Sort::Bulk), 1);
 }
 
 #[test]
@@ -294,6 +320,32 @@ fn a_late_link_is_not_a_dead_one() {
 }
 
 #[test]
+fn a_link_that_fails_after_many_false_alarms_is_found_as_soon() {
+    let late = |strays: u32| {
+        let mut world = World::new(2, links(2, Mode::Passive));
+        world.run(1000);
+        for _ in 0..8 {
+            let now_ns = world.now_ns;
+            world.paths[0].suspect(now_ns);
+            world.run(700);
+        }
+        let now_ns = world.now_ns;
+        world.paths[0].suspect(now_ns);
+        world.run(20);
+        assert_eq!(world.chosen(0), 1, "nothing was the matter");
+        world.lose(|(_, _, link, _)| link == 0);
+        let now_ns = world.now_ns;
+        world.paths[0].carried(now_ns, 0);
+        (0..strays).for_each(|_| world.paths[0].carried(now_ns, 1));
+        world.paths[0].suspect(now_ns);
+        world.run(15);
+        world.chosen(0)
+    };
+    assert_eq!(late(STRAYS_MIN), 2, "what was sent again came by the other link only");
+    assert_eq!(late(STRAYS_MIN - 1), 1, "one more of those");
+}
+
+#[test]
 fn a_hint_counts_when_every_link_that_worked_has_it() {
     let mut world = World::new(2, links(2, Mode::Passive));
     world.run(100);
@@ -378,7 +430,7 @@ fn active_uses_all_that_work_and_in_turn_one_after_the_other() {
     world.paths[0].set_links(Mode::RoundRobin, [1; LINKS_MAX]);
     let mut turn = || {
         let paths = &mut world.paths[0];
-        let together = [0, 1].map(|_| paths.links_for(now_ns, None, true));
+        let together = [0, 1].map(|_| paths.links_for(now_ns, None, Sort::Bulk));
         assert_eq!(together[0], together[1], "one burst");
         paths.end_call();
         together[0]
