@@ -25,6 +25,8 @@ pub struct Plan {
     pub seconds: f64,
     /// Messages a second of the first node's participant under the light load.
     pub light_rate: u64,
+    /// Whether there is a last part, in which the first node floods alone.
+    pub has_lone: bool,
 }
 
 /// Everything counted at one moment.
@@ -76,11 +78,13 @@ fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
 /// When messages do not arrive, or an engine is gone.
 pub fn run(rig: &mut Rig, plan: &Plan) -> anyhow::Result<Value> {
     let mut parts = Map::new();
-    for (name, first, others) in [
+    let loads = [
         ("idle", Rate::Silent, Rate::Silent),
         ("light", Rate::PerSecond(plan.light_rate), Rate::Silent),
         ("flood", Rate::Flood, Rate::Flood),
-    ] {
+        ("lone", Rate::Flood, Rate::Silent),
+    ];
+    for (name, first, others) in loads.into_iter().take(if plan.has_lone { 4 } else { 3 }) {
         rig.set_rate(Rate::Silent);
         let is_calm = wait_until(TIMEOUT, || rig.participants.iter().all(Participant::is_settled));
         ensure!(

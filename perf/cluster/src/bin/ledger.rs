@@ -1,29 +1,28 @@
 //! `synchrotron-ledger`: what a ring costs at rest and under load, counted by its engines, as one JSON object.
 #![forbid(unsafe_code)]
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use synchrotron_cluster::launch::{Launch, ended};
 use synchrotron_cluster::{Place, Rig, Spec, ledger};
 
-/// Runs a ring in the RDMA lab (or on loopback) idle, lightly loaded and flooded, and reports every counter
+/// Runs a ring in the RDMA lab (or over UDP) idle, lightly loaded and flooded, and reports every counter
 /// for each message, processor time of the engines, and latency.
 #[derive(Parser)]
 struct Args {
-    /// The tool that carries the engine, or `synchrotrond` with `--daemon`.
-    #[arg(long, default_value = "target/release/synchrotron")]
-    program: PathBuf,
-    /// The program is `synchrotrond`, started as it is instead of as `synchrotron engine`.
-    #[arg(long)]
-    daemon: bool,
-    /// Engines.
-    #[arg(long, default_value_t = 3)]
-    nodes: usize,
+    #[command(flatten)]
+    launch: Launch,
     /// Loopback instead of the lab's soft-RoCE devices; the first UDP port.
     #[arg(long)]
     loopback: Option<u16>,
+    /// In network namespaces with so many links instead, which needs root.
+    #[arg(long, conflicts_with = "loopback")]
+    links: Option<usize>,
+    /// After the other parts a flood from the first node alone.
+    #[arg(long)]
+    lone: bool,
     /// `engine.idle` of the engines.
     #[arg(long, default_value = "park")]
     idle: String,
@@ -42,36 +41,26 @@ struct Args {
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn main() -> ExitCode {
-    match run(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("ledger: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    ended("ledger", run(&Args::parse()))
 }
 
-fn run(args: &Args) -> anyhow::Result<()> {
-    let mut program = vec![args.program.clone()];
-    if !args.daemon {
-        program.push("engine".into());
-    }
-    let place = args.loopback.map_or(Place::Rdma, |base_port| Place::Loopback { base_port });
-    let spec = Spec {
-        nodes: args.nodes,
-        place,
-        program,
-        encrypted: true,
-        extra: vec![("engine".into(), format!("idle = {:?}", args.idle))],
+fn run(args: &Args) -> anyhow::Result<bool> {
+    let place = match (args.loopback, args.links) {
+        (Some(base_port), _) => Place::Loopback { base_port },
+        (None, Some(count)) => Place::Links { count },
+        (None, None) => Place::Rdma,
     };
+    let extra = vec![("engine".into(), format!("idle = {:?}", args.idle))];
+    let spec = Spec { extra, ..args.launch.spec(place) };
     let mut rig = Rig::start(spec, args.message_bytes, PATIENCE)?;
-    let plan = ledger::Plan { seconds: args.seconds, light_rate: args.light_rate };
+    let plan =
+        ledger::Plan { seconds: args.seconds, light_rate: args.light_rate, has_lone: args.lone };
     let parts = ledger::run(&mut rig, &plan)?;
     let (_, verdict) = rig.verdict();
     anyhow::ensure!(verdict.findings.is_empty(), "{:?}", verdict.findings);
     let result = serde_json::json!({
-        "nodes": args.nodes, "idle": args.idle, "message_bytes": args.message_bytes, "parts": parts,
+        "nodes": args.launch.nodes, "idle": args.idle, "message_bytes": args.message_bytes, "parts": parts,
     });
     println!("{result}");
-    Ok(())
+    Ok(true)
 }

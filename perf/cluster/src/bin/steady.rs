@@ -2,24 +2,20 @@
 //! must not change.
 #![forbid(unsafe_code)]
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
 use indicatif::ProgressBar;
-use synchrotron_cluster::{Place, Rate, Rig, Spec};
+use synchrotron_cluster::launch::{Launch, ended};
+use synchrotron_cluster::{Place, Rate, Rig};
 
 /// Runs a cluster in network namespaces beside threads that only burn time, and counts view changes.
 #[derive(Parser)]
 struct Args {
-    /// The tool that carries the engine.
-    #[arg(long, default_value = "target/release/synchrotron")]
-    program: PathBuf,
-    /// Engines.
-    #[arg(long, default_value_t = 3)]
-    nodes: usize,
+    #[command(flatten)]
+    launch: Launch,
     /// Seconds under load.
     #[arg(long, default_value_t = 600)]
     seconds: u64,
@@ -34,24 +30,11 @@ struct Args {
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
-    match run(&Args::parse()) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("steady: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    ended("steady", run(&Args::parse()))
 }
 
 fn run(args: &Args) -> anyhow::Result<bool> {
-    let spec = Spec {
-        nodes: args.nodes,
-        place: Place::Namespaces { mtu_bytes: 1500 },
-        program: vec![args.program.clone(), "engine".into()],
-        encrypted: true,
-        extra: Vec::new(),
-    };
+    let spec = args.launch.spec(Place::Namespaces { mtu_bytes: 1500 });
     let mut rig = Rig::start(spec, 64, PATIENCE)?;
     let views = |rig: &Rig| rig.participants.iter().map(|p| p.views().len()).sum::<usize>();
     let before = views(&rig);
@@ -83,7 +66,7 @@ fn run(args: &Args) -> anyhow::Result<bool> {
     println!(
         "{}",
         serde_json::json!({
-            "nodes": args.nodes, "hogs": args.hogs, "seconds": args.seconds, "deliveries": messages,
+            "nodes": args.launch.nodes, "hogs": args.hogs, "seconds": args.seconds, "deliveries": messages,
             "view_changes": changes, "findings": verdict.findings,
             "latency_us": { "p50": at_us(0.5), "p99": at_us(0.99), "p99_9": at_us(0.999) },
         })

@@ -1,23 +1,19 @@
 //! `synchrotron-torture`: a long load through every fault, then the comparison of what everybody saw.
 #![forbid(unsafe_code)]
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
+use synchrotron_cluster::launch::{Launch, ended};
 use synchrotron_cluster::{Crossing, Place, Plan, Second, Spec, torture};
 
 /// Loads a cluster of real engines in network namespaces, hurts it and compares what its subscribers saw.
 #[derive(Parser)]
 struct Args {
-    /// The tool that carries the engine (`synchrotron`, started as `synchrotron engine --config FILE`).
-    #[arg(long, default_value = "target/release/synchrotron")]
-    program: PathBuf,
-    /// Engines.
-    #[arg(long, default_value_t = 3)]
-    nodes: usize,
+    #[command(flatten)]
+    launch: Launch,
     /// Deliveries, all subscribers together.
     #[arg(long, default_value_t = 10_000_000)]
     deliveries: u64,
@@ -39,9 +35,6 @@ struct Args {
     /// With `--rdma`: a second link over this, and faults of either link.
     #[arg(long, requires = "rdma")]
     second_link: Option<SecondLink>,
-    /// The program is `synchrotrond`, started as it is instead of as `synchrotron engine`.
-    #[arg(long)]
-    daemon: bool,
     /// A fault to make, instead of all; may be given several times.
     #[arg(long = "fault")]
     faults: Vec<String>,
@@ -58,14 +51,7 @@ enum SecondLink {
 }
 
 fn main() -> ExitCode {
-    match run(&Args::parse()) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("torture: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    ended("torture", run(&Args::parse()))
 }
 
 fn run(args: &Args) -> anyhow::Result<bool> {
@@ -82,17 +68,8 @@ fn run(args: &Args) -> anyhow::Result<bool> {
     if let Some(name) = args.faults.iter().find(|name| !known.contains(&name.as_str())) {
         anyhow::bail!("--fault {name:?} cannot be made here; there are {known:?}");
     }
-    let mut program = vec![args.program.clone()];
-    if !args.daemon {
-        program.push("engine".into());
-    }
-    let spec = Spec {
-        nodes: args.nodes,
-        place,
-        program,
-        encrypted: args.loopback.is_none(),
-        extra: calm_token(place),
-    };
+    let encrypted = args.loopback.is_none();
+    let spec = Spec { encrypted, extra: calm_token(place), ..args.launch.spec(place) };
     let (deliveries, message_bytes) = (args.deliveries, args.message_bytes);
     let faults = args.faults.clone();
     let plan = Plan { spec, deliveries, message_bytes, seed: args.seed, faults };
@@ -108,7 +85,7 @@ fn run(args: &Args) -> anyhow::Result<bool> {
     bar.finish_and_clear();
     let good = report.verdict.findings.is_empty();
     let object = serde_json::json!({
-        "nodes": args.nodes,
+        "nodes": args.launch.nodes,
         "seed": args.seed,
         "messages": report.messages,
         "deliveries": report.deliveries,
@@ -129,7 +106,7 @@ fn run(args: &Args) -> anyhow::Result<bool> {
         println!("{object:#}");
     }
     if good && !args.json {
-        println!("{} nodes, {} messages, order identical", args.nodes, report.messages);
+        println!("{} nodes, {} messages, order identical", args.launch.nodes, report.messages);
     }
     Ok(good)
 }

@@ -2,25 +2,18 @@
 //! under every condition.
 #![forbid(unsafe_code)]
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use synchrotron_cluster::{Place, Spec, weather};
+use synchrotron_cluster::launch::{Launch, ended};
+use synchrotron_cluster::{Place, weather};
 
 /// Runs a ring in network namespaces under each condition. Needs root and a kernel with `sch_netem`, as the
 /// RDMA lab has it.
 #[derive(Parser)]
 struct Args {
-    /// The tool that carries the engine, or `synchrotrond` with `--daemon`.
-    #[arg(long, default_value = "target/release/synchrotron")]
-    program: PathBuf,
-    /// The program is `synchrotrond`, started as it is instead of as `synchrotron engine`.
-    #[arg(long)]
-    daemon: bool,
-    /// Engines.
-    #[arg(long, default_value_t = 3)]
-    nodes: usize,
+    #[command(flatten)]
+    launch: Launch,
     /// Bytes of a message.
     #[arg(long, default_value_t = 64)]
     message_bytes: usize,
@@ -33,28 +26,11 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    match run(&Args::parse()) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("weather: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    ended("weather", run(&Args::parse()))
 }
 
 fn run(args: &Args) -> anyhow::Result<bool> {
-    let mut program = vec![args.program.clone()];
-    if !args.daemon {
-        program.push("engine".into());
-    }
-    let spec = Spec {
-        nodes: args.nodes,
-        place: Place::Namespaces { mtu_bytes: args.mtu_bytes },
-        program,
-        encrypted: true,
-        extra: Vec::new(),
-    };
+    let spec = args.launch.spec(Place::Namespaces { mtu_bytes: args.mtu_bytes });
     let mut results = Vec::new();
     for condition in &weather::CONDITIONS {
         let result = weather::run(&spec, args.message_bytes, args.seconds, condition)?;
@@ -66,7 +42,7 @@ fn run(args: &Args) -> anyhow::Result<bool> {
     println!(
         "{}",
         serde_json::json!({
-            "nodes": args.nodes, "message_bytes": args.message_bytes, "conditions": results,
+            "nodes": args.launch.nodes, "message_bytes": args.message_bytes, "conditions": results,
         })
     );
     Ok(is_good)
