@@ -88,6 +88,107 @@ pub(crate) struct Report {
     pub(crate) all_ms: Vec<f64>,
 }
 
+/// What `bench failover --fault link --json` prints.
+#[derive(Debug, Serialize)]
+struct LinkReport {
+    host: Host,
+    nodes: usize,
+    fault: Kind,
+    links: u8,
+    link_mode: String,
+    /// Messages a second from every node meanwhile.
+    rate: u64,
+    /// Share of the machine that was idle before, from 0 to 1.
+    idle_before: f64,
+    /// None, or there would be no report.
+    view_changes: u32,
+    /// All failures together.
+    all: LinkTimes,
+    /// By the way of failing.
+    faults: Vec<LinkTimes>,
+}
+
+/// Medians, with the least and the greatest.
+#[derive(Debug, Serialize)]
+struct LinkTimes {
+    fault: String,
+    failures: usize,
+    /// The slowest message while the link failed.
+    slowest_ms: [f64; 3],
+    /// The slowest message in as long a time before, while the same commands were run to no effect.
+    slowest_before_ms: [f64; 3],
+    /// Until the last engine had found the link broken.
+    noticed_ms: [f64; 3],
+    /// From the repair until the last engine used the link again, without the time for which it had to work first.
+    healed_ms: [f64; 3],
+}
+
+impl LinkTimes {
+    fn of(fault: &str, gaps: &[links::Gap]) -> Self {
+        let times = |get: &dyn Fn(&links::Gap) -> u64| {
+            let mut ms: Vec<f64> = gaps.iter().map(|gap| get(gap) as f64 / 1e6).collect();
+            ms.sort_by(f64::total_cmp);
+            let ends = [ms.first(), ms.last()].map(|end| end.copied().unwrap_or(0.0));
+            [figures::median(ms), ends[0], ends[1]]
+        };
+        Self {
+            fault: fault.to_lowercase(),
+            failures: gaps.len(),
+            slowest_ms: times(&|gap| gap.worst_ns),
+            slowest_before_ms: times(&|gap| gap.before_ns),
+            noticed_ms: times(&|gap| gap.noticed_ns),
+            healed_ms: times(&|gap| gap.healed_ns.saturating_sub(gap.probation_ns)),
+        }
+    }
+}
+
+impl LinkReport {
+    fn of(
+        options: &Failover,
+        mode: &str,
+        idle_before: f64,
+        all: &[(LinkFault, links::Gap)],
+    ) -> Self {
+        let of = |wanted: LinkFault| {
+            let gaps = all.iter().filter(|(fault, _)| *fault == wanted).map(|(_, gap)| *gap);
+            LinkTimes::of(&format!("{wanted:?}"), &gaps.collect::<Vec<_>>())
+        };
+        let gaps: Vec<links::Gap> = all.iter().map(|(_, gap)| *gap).collect();
+        Self {
+            host: Host::here(),
+            nodes: options.nodes.into(),
+            fault: Kind::Link,
+            links: options.links,
+            link_mode: mode.to_owned(),
+            rate: options.rate,
+            idle_before,
+            view_changes: 0,
+            all: LinkTimes::of("all", &gaps),
+            faults: LinkFault::ALL.map(of).into(),
+        }
+    }
+
+    fn print(&self) {
+        println!(
+            "{} failures of links ({}), no view change, order identical; median ms (least to greatest)",
+            self.all.failures, self.link_mode
+        );
+        println!("{:<10} {:<24} {:<24} {:<24} healed", "", "slowest message", "before", "noticed");
+        let shown =
+            |[median, least, most]: [f64; 3]| format!("{median:.1} ({least:.1} to {most:.1})");
+        for times in self.faults.iter().chain([&self.all]) {
+            println!(
+                "{:<10} {:<24} {:<24} {:<24} {}",
+                times.fault,
+                shown(times.slowest_ms),
+                shown(times.slowest_before_ms),
+                shown(times.noticed_ms),
+                shown(times.healed_ms)
+            );
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Mode {
     /// The best link that works.
@@ -98,8 +199,9 @@ enum Mode {
     Rr,
 }
 
-/// How long a link stays broken, and how long is looked at before that to compare.
-const LINK_SPELL: Duration = Duration::from_secs(1);
+/// How long is looked at after a link failed, and before that to compare: many times what the ring takes to move, and
+/// short enough that what else happens on the machine does not drown it.
+const LINK_SPELL: Duration = Duration::from_millis(250);
 
 /// Longest wait for the ring to form.
 const FORMATION: Duration = Duration::from_secs(60);
@@ -118,7 +220,7 @@ impl Failover {
     pub(crate) fn run(&self, tool: &Path, json: bool) -> anyhow::Result<()> {
         if matches!(self.fault, Kind::Link) {
             ensure!(self.engine == Engine::Synchrotron, "only our links are measured");
-            return self.run_links(self.spec(tool), json);
+            return self.run_links(&self.spec(tool), json);
         }
         let bar = crate::bar(json);
         bar.set_message("waiting for an idle machine");
@@ -162,59 +264,39 @@ impl Failover {
         }
     }
 
-    /// Breaks every link in every way, as often as asked.
-    fn run_links(&self, spec: Spec, json: bool) -> anyhow::Result<()> {
+    /// Breaks the link that carries most in every way, as often as asked, each time on a cluster of its own: a link
+    /// that has failed before must work for longer until it is used again.
+    fn run_links(&self, spec: &Spec, json: bool) -> anyhow::Result<()> {
         let (nodes, count) = (usize::from(self.nodes), usize::from(self.links));
         let mode = format!("{:?}", self.link_mode).to_lowercase();
         let extra = vec![("transport".to_owned(), format!("link_mode = \"{mode}\""))];
-        let spec = Spec { place: Place::Links { count }, extra, ..spec };
-        let mut rig = Rig::start(spec, 64, FORMATION)?;
-        links::wait_whole(&mut rig)?;
-        rig.set_rate(Rate::PerSecond(self.rate));
+        let spec = Spec { place: Place::Links { count }, extra, ..spec.clone() };
+        let bar = crate::bar(json);
+        bar.set_message("waiting for an idle machine");
+        let idle_before = host::wait_idle(Duration::from_secs_f64(self.patience));
         let mut all = Vec::new();
         for round in 0..usize::from(self.rounds) {
-            for fault in LinkFault::ALL {
-                for link in 0..count {
-                    crate::stop::check()?;
-                    let victim = (round + link) % nodes;
-                    let gap = links::measure(&mut rig, link, fault, victim, LINK_SPELL)?;
-                    links::wait_whole(&mut rig)?;
-                    all.push((fault, link, gap.worst_ns as f64 / 1e6, gap.before_ns as f64 / 1e6));
-                }
+            let mut rig = Rig::start(spec.clone(), 64, FORMATION)?;
+            links::wait_whole(&mut rig)?;
+            rig.set_rate(Rate::PerSecond(self.rate));
+            std::thread::sleep(SETTLE);
+            for (at, fault) in LinkFault::ALL.into_iter().enumerate() {
+                crate::stop::check()?;
+                bar.set_message(format!("round {}: {fault:?}", round + 1));
+                let gap = links::measure(&mut rig, None, fault, (round + at) % nodes, LINK_SPELL)?;
+                all.push((fault, gap));
             }
+            rig.settle(FORMATION)?;
+            let (_, verdict) = rig.verdict();
+            ensure!(verdict.findings.is_empty(), "{:#?}", verdict.findings);
         }
-        rig.settle(FORMATION)?;
-        let (_, verdict) = rig.verdict();
-        anyhow::ensure!(verdict.findings.is_empty(), "{:#?}", verdict.findings);
-        let mut worst_ms: Vec<f64> = all.iter().map(|(.., worst_ms, _)| *worst_ms).collect();
-        worst_ms.sort_by(f64::total_cmp);
-        let (median, last) = (worst_ms[worst_ms.len() / 2], worst_ms[worst_ms.len() - 1]);
+        bar.finish_and_clear();
+        let report = LinkReport::of(self, &mode, idle_before, &all);
         if json {
-            let each = |(fault, link, worst_ms, before_ms): &(LinkFault, usize, f64, f64)| {
-                let fault = format!("{fault:?}").to_lowercase();
-                serde_json::json!({
-                    "fault": fault, "link": link, "worst_ms": worst_ms, "before_ms": before_ms,
-                })
-            };
-            let report = serde_json::json!({
-                "nodes": nodes, "fault": "link", "links": count, "link_mode": mode,
-                "view_changes": 0, "median_ms": median, "min_ms": worst_ms[0], "max_ms": last,
-                "all": all.iter().map(each).collect::<Vec<_>>(),
-            });
-            println!("{report}");
-            return Ok(());
+            println!("{}", serde_json::to_string(&report)?);
+        } else {
+            report.print();
         }
-        for (fault, link, worst_ms, before_ms) in &all {
-            println!(
-                "link {link} {fault:?}: slowest message {worst_ms:.1} ms, {before_ms:.1} ms before"
-            );
-        }
-        println!(
-            "{} failures of links ({mode}), no view change, order identical: slowest message \
-             {median:.1} ms ({:.1} to {last:.1})",
-            all.len(),
-            worst_ms[0]
-        );
         Ok(())
     }
 

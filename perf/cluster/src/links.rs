@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
+use crate::clock::{now_ns, wall_ns};
+use crate::said::{self, Said};
 use crate::{Rig, wait_until};
 
 /// How a link fails.
@@ -24,41 +26,78 @@ impl LinkFault {
     pub const ALL: [Self; 4] = [Self::Interface, Self::Switch, Self::OneWay, Self::Loss];
 }
 
-/// Longest wait for all links to work again: twice the probation after a few failures.
-const TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest wait for all links to work again: twice the probation after eight failures.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What a fault did.
 #[derive(Clone, Copy, Debug)]
 pub struct Gap {
+    /// The link that failed.
+    pub link: usize,
     /// The longest time from a message's turn to be published to its delivery at its own sender while the link
     /// was failing: what programs see of it.
     pub worst_ns: u64,
-    /// The same over as long a time just before.
+    /// The same over as long a time just before, in which the same commands were run to no effect: on a small machine
+    /// they take cores away from the engines.
     pub before_ns: u64,
+    /// From the fault, once it was complete, until the last engine that found the link broken had said so.
+    pub noticed_ns: u64,
+    /// From the repair, once it was complete, until the last engine used the link again. A link that failed must work
+    /// for a while first.
+    pub healed_ns: u64,
+    /// How long that while was.
+    pub probation_ns: u64,
 }
 
-/// Breaks a link for a while, under the present load.
+/// Breaks a link for a while, under the present load: the one given, or the one that carries most.
 ///
 /// # Errors
-/// When a view changes, or the network cannot be changed.
+/// When a view changes, the failure is not noticed, or the network cannot be changed.
 pub fn measure(
     rig: &mut Rig,
-    link: usize,
+    link: Option<usize>,
     fault: LinkFault,
     victim: usize,
     spell: Duration,
 ) -> anyhow::Result<Gap> {
+    wait_whole(rig)?;
     let views = views(rig);
-    let before_ns = worst_ns(rig, || std::thread::sleep(spell));
-    let mut done = Ok(());
-    let worst_ns = worst_ns(rig, || {
-        done = break_link(rig, link, fault, victim);
-        std::thread::sleep(spell);
+    let sent = sent_bytes(rig)?;
+    let (before_ns, done) = worst_ns(rig, spell, |rig| pretend(rig, fault, victim));
+    done?;
+    let sent = sent_bytes(rig)?.into_iter().zip(sent).map(|(after, before)| after - before);
+    let busiest = sent.enumerate().max_by_key(|(_, bytes)| *bytes).map_or(0, |(link, _)| link);
+    let link = link.unwrap_or(busiest);
+    // Somebody may notice before the last of several commands is done.
+    let (begun_ns, mut broken_ns) = (wall_ns(), 0);
+    let (worst_ns, done) = worst_ns(rig, spell, |rig| {
+        break_link(rig, link, fault, victim)?;
+        broken_ns = wall_ns();
+        Ok(())
     });
     done?;
+    // All of them must have found it broken before it is mended, or some never will.
+    let what = format!("{fault:?} on link {link} at node {}", victim + 1);
+    let is_noticed = |rig: &Rig| said::since(&rig.cluster, link, Said::Down, begun_ns).count() > 0;
+    ensure!(wait_until(TIMEOUT, || is_noticed(rig)), "{what}: nobody noticed in {TIMEOUT:?}");
+    std::thread::sleep(spell);
+    let mending_ns = wall_ns();
     mend_link(rig, link, victim)?;
-    unchanged(rig, &views, &format!("{fault:?} on link {link} at node {}", victim + 1))?;
-    Ok(Gap { worst_ns, before_ns })
+    let mended_ns = wall_ns();
+    wait_whole(rig)?;
+    unchanged(rig, &views, &what)?;
+    let last =
+        |said, since_ns| said::since(&rig.cluster, link, said, since_ns).max_by_key(|e| e.at_ns);
+    let (down, up) = (last(Said::Down, begun_ns), last(Said::Up, mending_ns));
+    let up = up.with_context(|| format!("{what}: nobody said that it works again"))?;
+    Ok(Gap {
+        link,
+        worst_ns,
+        before_ns,
+        noticed_ns: down.map_or(0, |event| event.at_ns.saturating_sub(broken_ns)),
+        healed_ns: up.at_ns.saturating_sub(mended_ns),
+        probation_ns: up.probation_ms * 1_000_000,
+    })
 }
 
 /// Breaks and mends a link many times, as fast as told.
@@ -82,14 +121,19 @@ pub fn flap(
     unchanged(rig, &views, &format!("link {link} flapping at node {}", victim + 1))
 }
 
-/// Waits until every link to every node works, as every engine sees it.
+/// Waits until every link to every node works, as every engine sees it from now on: what an engine's counters page
+/// says may be as old as the engine's last look at it, and then tells of the time before a failure.
 ///
 /// # Errors
 /// When that takes too long; says what is missing.
 pub fn wait_whole(rig: &mut Rig) -> anyhow::Result<()> {
     let wanted = rig.cluster.links() * (rig.cluster.nodes() - 1);
+    let since_ns = now_ns();
+    let is_fresh =
+        |rig: &Rig, node| rig.cluster.page(node).is_some_and(|page| page.updated_ns > since_ns);
     let all: Vec<usize> = (0..rig.cluster.nodes()).collect();
-    let whole = wait_until(TIMEOUT, || all.iter().all(|node| up(rig, *node) == wanted));
+    let is_whole = |rig: &Rig, node| is_fresh(rig, node) && up(rig, node) == wanted;
+    let whole = wait_until(TIMEOUT, || all.iter().all(|node| is_whole(rig, *node)));
     let seen: Vec<_> = all.iter().map(|node| up(rig, *node)).collect();
     ensure!(whole, "links that work, of {wanted} at each node: {seen:?} after {TIMEOUT:?}");
     Ok(())
@@ -100,6 +144,34 @@ pub(crate) fn up(rig: &Rig, node: usize) -> usize {
     let counters = rig.cluster.counters(node);
     let count = |name| counters.get(name).copied().unwrap_or(0);
     count("links.links_up").saturating_sub(count("links.links_down")) as usize
+}
+
+/// What all engines together sent on each link, once each of them has written that down after now.
+fn sent_bytes(rig: &Rig) -> anyhow::Result<Vec<u64>> {
+    let (since_ns, nodes) = (now_ns(), rig.cluster.nodes());
+    let page = |node| rig.cluster.page(node).filter(|page| page.updated_ns > since_ns);
+    let fresh = wait_until(TIMEOUT, || (0..nodes).all(|node| page(node).is_some()));
+    ensure!(fresh, "an engine has written no counters for {TIMEOUT:?}");
+    let sent = |link: usize| {
+        let name = if link == 0 { "transport".into() } else { format!("transport{link}") };
+        let name = format!("{name}.bytes_sent");
+        let values = (0..nodes).filter_map(|node| rig.cluster.counters(node).get(&name).copied());
+        values.sum()
+    };
+    Ok((0..rig.cluster.links()).map(sent).collect())
+}
+
+/// Runs the commands that [`break_link`] would run, without their effect.
+fn pretend(rig: &Rig, fault: LinkFault, victim: usize) -> anyhow::Result<()> {
+    let network = rig.cluster.network()?;
+    // No interface has this number.
+    let none = network.links();
+    match fault {
+        LinkFault::Interface => network.set_interface(victim, 0, true),
+        LinkFault::Switch => network.set_switch(0, true),
+        LinkFault::OneWay => network.deafen(victim, none),
+        LinkFault::Loss => (0..rig.cluster.nodes()).try_for_each(|host| network.deafen(host, none)),
+    }
 }
 
 fn break_link(rig: &Rig, link: usize, fault: LinkFault, victim: usize) -> anyhow::Result<()> {
@@ -119,11 +191,18 @@ fn mend_link(rig: &Rig, link: usize, victim: usize) -> anyhow::Result<()> {
     network.heal()
 }
 
-fn worst_ns(rig: &Rig, during: impl FnOnce()) -> u64 {
+/// The slowest message of a spell that begins with something.
+fn worst_ns(
+    rig: &Rig,
+    spell: Duration,
+    begin: impl FnOnce(&Rig) -> anyhow::Result<()>,
+) -> (u64, anyhow::Result<()>) {
     rig.participants.iter().for_each(|participant| participant.measure(true));
-    during();
+    let done = begin(rig);
+    std::thread::sleep(spell);
     rig.participants.iter().for_each(|participant| participant.measure(false));
-    rig.participants.iter().map(|participant| participant.latency().max()).max().unwrap_or(0)
+    let worst = rig.participants.iter().map(|participant| participant.latency().max()).max();
+    (worst.unwrap_or(0), done)
 }
 
 /// How many views each participant has seen.

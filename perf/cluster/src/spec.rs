@@ -173,9 +173,13 @@ impl Cluster {
 
     /// What the engine of a node counts, by name; empty before its first start.
     pub fn counters(&self, node: usize) -> BTreeMap<String, u64> {
-        let bytes = std::fs::read(self.node_dir(node).join("state/counters")).unwrap_or_default();
-        let page = daemon::page::parse(&bytes);
-        page.map(|page| page.values.into_iter().collect()).unwrap_or_default()
+        self.page(node).map(|page| page.values.into_iter().collect()).unwrap_or_default()
+    }
+
+    /// The same with the time of writing (by [`crate::now_ns`]): ten times a second, and once if it sleeps.
+    pub(crate) fn page(&self, node: usize) -> Option<daemon::page::Counters> {
+        let bytes = std::fs::read(self.node_dir(node).join("state/counters")).ok()?;
+        daemon::page::parse(&bytes)
     }
 
     /// The cluster's directory.
