@@ -90,6 +90,9 @@ fn measured(
 ) -> anyhow::Result<(LoadFigures, Histogram<u64>)> {
     let time = Duration::from_secs_f64(setup.seconds);
     bar.set_message(format!("{}: {}", stage.name, named.name));
+    if let Some(weather) = &setup.netem {
+        stage.weather(weather)?;
+    }
     start(stage, setup, named)?;
     std::thread::sleep(WARM_UP);
     stage.crew.record(time)?;
@@ -100,6 +103,9 @@ fn measured(
     for sender in 0..named.senders {
         let silent = Named { load: Load::Silent, ..named.clone() };
         stage.crew.order(sender, order(setup, &silent, sender))?;
+    }
+    if setup.netem.is_some() {
+        stage.weather("")?;
     }
     drain(stage)?;
     let latency = stage.crew.latencies()?;

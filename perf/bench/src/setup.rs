@@ -113,6 +113,14 @@ pub(crate) struct Setup {
           value_parser = clap::value_parser!(u8).range(0..=50))]
     #[serde(default)]
     pub(crate) datagram_loss: u8,
+    /// What the network does under load to every packet on its way to every host, in the words of `tc netem` with
+    /// commas between them: `loss,1%`, `delay,1ms,300us`; `fair` for nothing. Every datagram is a packet of its own
+    /// then, as on a wire, `fair` or not. It ends before what is still on the way is waited for. Needs namespaces and
+    /// a kernel with `sch_netem`.
+    #[arg(long, value_name = "WORDS", value_parser = netem,
+          conflicts_with_all = ["loopback", "loss", "hosts"])]
+    #[serde(default)]
+    pub(crate) netem: Option<String>,
     /// Engines on these hosts, reached by ssh without a password, instead of `--nodes` here: `[USER@]HOST[=ADDRESS]`,
     /// separated by commas; the address is where the engines find each other.
     #[arg(long, value_delimiter = ',', num_args = 1, conflicts_with_all = ["loopback", "loss", "nodes"])]
@@ -170,6 +178,24 @@ pub(crate) fn patience(text: &str) -> Result<f64, String> {
     if text == "0" { Ok(0.0) } else { seconds(text) }
 }
 
+/// Words of netem, none of which `tc` could take for something else than weather; empty for fair weather.
+fn netem(text: &str) -> Result<String, String> {
+    let wrong = || {
+        format!(
+            "{text:?}: `fair`, or words of netem such as `loss,1%`, `delay,1ms,300us`, `duplicate,5%`"
+        )
+    };
+    let is_word = |word: &str| {
+        !word.is_empty()
+            && word.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '%'))
+    };
+    match text {
+        "fair" => Ok(String::new()),
+        _ if text.split(',').all(is_word) => Ok(text.to_owned()),
+        _ => Err(wrong()),
+    }
+}
+
 fn setting(text: &str) -> Result<(String, String), String> {
     let wrong = || format!("{text:?} is not SECTION.KEY=VALUE");
     let (key, value) = text.split_once('=').ok_or_else(wrong)?;
@@ -180,6 +206,13 @@ fn setting(text: &str) -> Result<(String, String), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn weather_is_words_of_netem() {
+        assert_eq!(netem("fair").as_deref(), Ok(""));
+        assert_eq!(netem("delay,1ms,300us").as_deref(), Ok("delay,1ms,300us"));
+        assert!(netem("").is_err() && netem("loss 1%").is_err() && netem("loss,,1%").is_err());
+    }
 
     #[test]
     fn settings_and_seconds_are_understood_or_refused() {

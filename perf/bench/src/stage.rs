@@ -207,6 +207,20 @@ impl Stage {
         }
     }
 
+    /// Weather for every host, in the words of netem; an empty one is fair.
+    ///
+    /// # Errors
+    /// When the network is not made of namespaces, or the kernel has no `sch_netem`.
+    pub(crate) fn weather(&self, weather: &str) -> anyhow::Result<()> {
+        let network = match &self.engines {
+            Engines::Synchrotron(cluster) => cluster.network()?,
+            Engines::Corosync { network, .. } => network,
+            Engines::Hosts(_) => anyhow::bail!("there is no weather on other hosts"),
+        };
+        network.send_singly()?;
+        network.netem(&weather.replace(',', " "))
+    }
+
     /// The last lines that the engines wrote, for error messages.
     pub(crate) fn logs(&mut self) -> String {
         match &mut self.engines {

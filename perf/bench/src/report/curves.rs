@@ -41,6 +41,7 @@ pub(super) fn plots(reads: &[Read<'_>], dir: &Path) -> (Vec<Plot>, Vec<String>) 
             figures.megabytes_per_second
         }),
         against_loss(&all),
+        through_weather(&all),
         latency(reads, dir, "half", "latency-percentiles", &mut wrong),
         latency(reads, dir, "idle", "latency-idle", &mut wrong),
         against_nodes(
@@ -190,6 +191,34 @@ fn against_loss(all: &[Sample<'_>]) -> Plot {
         y: Axis { label: "ordered messages a second", scale: Scale::Log, marks: vec![] },
         curves,
     }
+}
+
+/// The row that runs through `sch_netem`, as far as it is about loss.
+fn through_weather(all: &[Sample<'_>]) -> Plot {
+    let lossy = |setup: &Setup| setup.netem.as_deref().and_then(lost_percent);
+    let has_loss = all.iter().filter(|sample| lossy(sample.setup).is_some());
+    let chosen: Vec<Sample<'_>> = has_loss.copied().collect();
+    let rate = |figures: &Figures| figures.messages_per_second;
+    let curves = both(&chosen, |setup| lossy(setup).unwrap_or_default(), rate);
+    let mut x =
+        marked("packets lost on the way to every host (sch_netem), %", Scale::Linear, &curves);
+    // Too near to the first for a label of its own.
+    x.marks.retain(|percent| *percent == 0.0 || *percent >= 1.0);
+    Plot {
+        name: "throughput-weather",
+        title: format!("{LOSS_NODES} nodes, {SIZE} B, every node sending, through sch_netem"),
+        x,
+        y: Axis { label: "ordered messages a second", scale: Scale::Log, marks: vec![] },
+        curves,
+    }
+}
+
+/// How much weather loses, if that is all it does.
+fn lost_percent(weather: &str) -> Option<f64> {
+    if weather.is_empty() {
+        return Some(0.0);
+    }
+    weather.strip_prefix("loss,")?.strip_suffix('%')?.parse().ok()
 }
 
 /// Latencies of one load, from the logs.

@@ -24,7 +24,7 @@ pub struct Report {
 const PAGE: &str = "report.html";
 
 /// Plots that are written as files of their own as well.
-const FILES: [&str; 2] = ["throughput-nodes", "latency-percentiles"];
+const FILES: [&str; 3] = ["throughput-nodes", "latency-percentiles", "throughput-weather"];
 
 impl Report {
     /// Reads, draws and writes.

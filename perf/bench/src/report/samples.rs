@@ -75,6 +75,7 @@ pub(super) fn is_plain(setup: &Setup) -> bool {
         && setup.mtu == 1500
         && setup.hogs == 0
         && setup.datagram_loss == 0
+        && setup.netem.is_none()
         && !setup.syscalls
         && setup.hosts.is_empty()
         && setup.set.is_empty()
@@ -98,6 +99,10 @@ pub(super) fn words(setup: &Setup) -> String {
     add(setup.mtu != 1500, &format!("MTU {}", setup.mtu));
     add(setup.loss > 0, &format!("{} % of packets lost", setup.loss));
     add(setup.datagram_loss > 0, &format!("{} % of data datagrams lost", setup.datagram_loss));
+    if let Some(weather) = &setup.netem {
+        add(weather.is_empty(), "fair weather");
+        add(!weather.is_empty(), &weather.replace(',', " "));
+    }
     add(setup.hogs > 0, &format!("{} hogs", setup.hogs));
     text
 }

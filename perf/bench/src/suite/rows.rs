@@ -22,8 +22,12 @@ const fn item(line: &'static str, times: u8) -> Item {
     Item { line, times }
 }
 
+/// The row that needs a kernel with `sch_netem`, which `cargo xtask rdma-lab --weather --beside-corosync` boots:
+/// measured only if it is asked for by its number.
+pub(super) const WEATHER: u8 = 22;
+
 /// Everything. Rows above 16 have no targets; the plots are made of them.
-pub(super) const ROWS: [Row; 21] = [
+pub(super) const ROWS: [Row; 22] = [
     Row {
         number: 1,
         what: "2 nodes, 64 B, flood from one sender, a subscriber on every node",
@@ -216,5 +220,20 @@ pub(super) const ROWS: [Row; 21] = [
         what: "the model: predictions for this machine and for links of 10, 25 and 100 Gb/s",
         reach: "",
         commands: &[item("model --nodes 2,8,32,128 --milliseconds 20", 1)],
+    },
+    Row {
+        number: WEATHER,
+        what: "through sch_netem, every node sending: loss, delay, duplication, reordering; 3 nodes",
+        reach: "",
+        commands: &[
+            item("compare --nodes 3 --senders all --flood-only --netem fair", 2),
+            item("compare --nodes 3 --senders all --flood-only --netem loss,0.1%", 2),
+            item("compare --nodes 3 --senders all --flood-only --netem loss,1%", 2),
+            item("compare --nodes 3 --senders all --flood-only --netem loss,5%", 2),
+            item("compare --nodes 3 --senders all --flood-only --netem loss,10%", 2),
+            item("compare --nodes 3 --senders all --flood-only --netem delay,1ms,300us", 2),
+            item("compare --nodes 3 --senders all --flood-only --netem duplicate,5%", 2),
+            item("compare --nodes 3 --senders all --flood-only --netem delay,1ms,reorder,25%", 2),
+        ],
     },
 ];

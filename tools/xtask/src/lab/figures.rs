@@ -1,7 +1,7 @@
 //! `--figures`: our transport beside perftest, and what messages cost, in one boot. `--weather`: the ring over UDP
 //! through netem.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -12,15 +12,11 @@ use super::{Outcome, Run, boot, counts};
 
 /// What runs in the lab.
 const FIGURES: &str = include_str!("figures.sh");
-const WEATHER: &str = include_str!("weather.sh");
+pub(super) const WEATHER: &str = include_str!("weather.sh");
 
 /// Columns of perftest's tables, counted from zero: the typical latency, and the average rate.
 const TYPICAL: usize = 4;
 const AVERAGE: usize = 3;
-
-/// Where Corosync is, on machines that have it.
-const COROSYNC: &str = "/usr/sbin/corosync";
-const LIBCPG: &str = "/usr/lib/x86_64-linux-gnu/libcpg.so.4";
 
 /// Measures and prints; the last line is the verdict.
 ///
@@ -65,34 +61,13 @@ pub(super) fn figures(nodes: usize, timeout: Duration, memory_mib: u32) -> anyho
     Ok(format!("rdma-lab: {nodes} nodes, figures in {}", file.display()))
 }
 
-/// Runs the ring over UDP through netem, and Corosync beside it where this machine has it and `tool`, the
-/// command-line tool that measures both, is given; the last line is the verdict.
+/// Runs the ring over UDP through netem; the last line is the verdict.
 ///
 /// # Errors
 /// What is missing or went wrong.
-pub(super) fn weather(
-    nodes: usize,
-    timeout: Duration,
-    memory_mib: u32,
-    beside: bool,
-) -> anyhow::Result<String> {
+pub(super) fn weather(nodes: usize, timeout: Duration, memory_mib: u32) -> anyhow::Result<String> {
     ensure!(nodes >= 2, "a ring needs 2 nodes at least");
-    let mut programs = vec![super::ring::engine()?, cluster_program("synchrotron-weather")?];
-    if beside {
-        for file in [COROSYNC, LIBCPG] {
-            let name =
-                Path::new(file).file_name().context("a file")?.to_string_lossy().into_owned();
-            ensure!(
-                Path::new(file).is_file(),
-                "rdma-lab: {file} is missing (packages corosync and libcpg4)"
-            );
-            programs.push((file.into(), name));
-        }
-        programs.push((
-            executable(&["build", "-p", "synchrotron"], "synchrotron")?,
-            "synchrotron".to_owned(),
-        ));
-    }
+    let programs = [super::ring::engine()?, cluster_program("synchrotron-weather")?];
     // These engines have a network of their own in there.
     let outcome = in_lab(1, nodes, timeout, memory_mib, &programs, WEATHER)?;
     let result: Value = serde_json::from_str(&read(&outcome, "weather")?)?;
@@ -110,7 +85,7 @@ pub(super) fn weather(
     Ok(format!("rdma-lab: {nodes} nodes, {messages} messages through netem, order identical"))
 }
 
-fn in_lab(
+pub(super) fn in_lab(
     ports: usize,
     ring: usize,
     timeout: Duration,
@@ -129,7 +104,7 @@ fn cluster_program(name: &str) -> anyhow::Result<(PathBuf, String)> {
     Ok((executable(&args, name)?, name.to_owned()))
 }
 
-fn read(outcome: &Outcome, name: &str) -> anyhow::Result<String> {
+pub(super) fn read(outcome: &Outcome, name: &str) -> anyhow::Result<String> {
     let file = outcome.results.join(name);
     std::fs::read_to_string(&file).with_context(|| file.display().to_string())
 }

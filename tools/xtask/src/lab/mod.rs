@@ -5,6 +5,7 @@
 //! modules, rdma-core, iproute2, busybox, and programs of ours), boots it and runs the command in it.
 //! Console output comes back over the first serial port, files left in `/results` over the second.
 
+mod beside;
 mod counts;
 mod figures;
 mod initramfs;
@@ -46,9 +47,12 @@ pub(crate) struct Args {
     /// minutes).
     #[arg(long, conflicts_with_all = ["command", "figures"])]
     weather: bool,
-    /// With `--weather`: Debian's corosync too, through the same loss (two minutes more, and 3072 MiB).
+    /// With `--weather`: instead Debian's corosync and our engine in turn, 3 nodes, with a report and a plot.
     #[arg(long, requires = "weather")]
     beside_corosync: bool,
+    /// With `--beside-corosync`: everything once.
+    #[arg(long, requires = "beside_corosync")]
+    quick: bool,
     /// With the usual run: afterwards a ring with a second link over `udp` or `verbs` (may be given twice), each link
     /// broken in turn. Wants an idle machine: where emulation is slow, links are late by more than dead ones may be.
     #[arg(long = "second-link", value_parser = ["udp", "verbs"])]
@@ -92,8 +96,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         let (nodes, timeout) = (args.nodes, Duration::from_secs(args.timeout_s));
         let line = if args.figures {
             figures::figures(nodes, timeout, args.memory_mib)?
+        } else if args.beside_corosync {
+            beside::beside(timeout, args.memory_mib, args.quick)?
         } else if args.weather {
-            figures::weather(nodes, timeout, args.memory_mib, args.beside_corosync)?
+            figures::weather(nodes, timeout, args.memory_mib)?
         } else {
             ring::full(nodes, &args.second_links, timeout, args.memory_mib)?
         };
