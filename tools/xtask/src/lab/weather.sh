@@ -6,7 +6,7 @@ if [ -e /lab/corosync ]; then
     mkdir -p /var/lib/corosync /etc/corosync /var/log/corosync
     ln -s /run /var/run
     # What fails is in the results, and the one who started us looks there.
-    /lab/synchrotron bench suite --rows 22 $SUITE_OPTIONS --patience 0 --out /results/beside
+    /lab/synchrotron bench suite --rows 22 $SUITE_OPTIONS --patience 0 --out /results/beside 2>&1 | cat
     [ -e /results/beside/report.html ]
 else
     /lab/synchrotron-weather --daemon --program /lab/synchrotrond --nodes "$RING_NODES" --seconds 4 >/results/weather
