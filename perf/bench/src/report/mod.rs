@@ -104,6 +104,7 @@ mod tests {
                 "throughput-size",
                 "bytes-size",
                 "throughput-loss",
+                "throughput-weather",
                 "latency-percentiles",
                 "latency-idle",
                 "cpu-nodes",
@@ -116,6 +117,9 @@ mod tests {
         assert_eq!(xs("throughput-nodes", Of::Model), [2.0, 8.0]);
         assert_eq!(xs("throughput-size", Of::Corosync), [64.0, 320.0]);
         assert_eq!(xs("throughput-loss", Of::Synchrotron), [0.0, 1.0]);
+        // Corosync brought nothing through a loss of a tenth.
+        assert_eq!(xs("throughput-weather", Of::Synchrotron), [0.0, 1.0, 10.0]);
+        assert_eq!(xs("throughput-weather", Of::Corosync), [0.0, 1.0]);
         for of in [Of::Synchrotron, Of::Corosync] {
             let percentiles = xs("latency-percentiles", of);
             assert!(percentiles.is_sorted() && percentiles.len() > 20, "{percentiles:?}");
@@ -136,7 +140,7 @@ mod tests {
         let options = roxmltree::ParsingOptions { allow_dtd: true, ..Default::default() };
         let tree = roxmltree::Document::parse_with_options(&page, options).unwrap();
         let count = |tag: &str| tree.descendants().filter(|n| n.tag_name().name() == tag).count();
-        assert_eq!(count("svg"), 9);
+        assert_eq!(count("svg"), 10);
         assert!(count("script") == 0 && count("img") == 0 && count("link") == 0);
         let text: String = tree
             .descendants()
@@ -153,6 +157,7 @@ mod tests {
             "compare --nodes 8 --size 64 --seconds 0.2 --pairs 1",
             "3 nodes: an engine killed",
             "3 nodes, 64 B, 1 % of packets lost: flood",
+            "3 nodes, 64 B, every node sends, delay 1ms 300us: flood",
             "an engine has ended: <no room> & \"no more\"",
             "row 12: what `failover --nodes 3 --rounds 1` printed",
             "\"window_bytes\":1048576",

@@ -16,9 +16,10 @@ const COROSYNC: [&str; 2] = ["/usr/sbin/corosync", "/usr/lib/x86_64-linux-gnu/li
 /// Nodes of the row.
 const NODES: usize = 3;
 
-/// How long each load lasts, and whether everything is done once only.
-const OPTIONS: &str = "--seconds 3";
-const OPTIONS_QUICK: &str = "--quick --seconds 2";
+/// How long each load lasts (under loss Corosync delivers nothing for seconds on end), and whether everything is done
+/// once only.
+const OPTIONS: &str = "--seconds 8";
+const OPTIONS_QUICK: &str = "--quick --seconds 8";
 
 /// Measures and prints; the last line is the verdict.
 ///
@@ -51,7 +52,8 @@ pub(super) fn beside(timeout: Duration, memory_mib: u32, is_quick: bool) -> anyh
     for run in &runs {
         match &run.outcome {
             Ok([theirs, ours]) => {
-                println!("{:<24} {theirs:>10.0} {ours:>12.0} {:>7.2}", run.weather, ours / theirs);
+                let ratio = if theirs > 0.0 { format!("{:.1}", ours / theirs) } else { "-".into() };
+                println!("{:<24} {theirs:>10.0} {ours:>12.0} {ratio:>7}", run.weather);
             }
             Err(error) => {
                 println!("{:<24} {error}", run.weather);
