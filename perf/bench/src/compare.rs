@@ -143,7 +143,7 @@ impl Compare {
             let stage = Stage::synchrotron(&self.setup, tool)?;
             ours.push(self.one(stage, idle, half, &format!("synchrotron-{pair}"), bar)?);
         }
-        let ratio = (!theirs.is_empty()).then(|| Ratio::of(&theirs, &ours));
+        let ratio = Ratio::of(&theirs, &ours);
         let corosync = match program {
             Ok(_) => Peer::Measured(Box::new(Side::of(theirs))),
             Err(reason) => Peer::Absent { available: false, reason: format!("{reason:#}") },
@@ -231,7 +231,13 @@ impl Side {
 }
 
 impl Ratio {
-    fn of(theirs: &[Figures], ours: &[Figures]) -> Self {
+    /// Of every pair; none if Corosync was not measured, or brought nothing in one of them.
+    fn of(theirs: &[Figures], ours: &[Figures]) -> Option<Self> {
+        let has_rates = theirs.iter().all(|run| run.messages_per_second > 0.0);
+        (has_rates && !theirs.is_empty()).then(|| Self::of_pairs(theirs, ours))
+    }
+
+    fn of_pairs(theirs: &[Figures], ours: &[Figures]) -> Self {
         let pairs = || theirs.iter().zip(ours);
         let of = |get: &dyn Fn(&Figures, &Figures) -> f64| {
             median(pairs().map(|(theirs, ours)| get(theirs, ours)).collect())
@@ -324,11 +330,13 @@ mod tests {
     fn medians_and_ratios_are_taken_pair_by_pair() {
         let (theirs, ours) =
             ([run(10.0, 100.0), run(20.0, 80.0)], [run(30.0, 50.0), run(80.0, 20.0)]);
-        let ratio = Ratio::of(&theirs, &ours);
+        let ratio = Ratio::of(&theirs, &ours).unwrap();
         assert_eq!(ratio.messages_per_second, 3.5);
         assert_eq!(ratio.messages_per_second_spread.max, 4.0);
         assert_eq!(ratio.idle_p50, Some(3.0));
         assert_eq!(ratio.half_p50, None);
+        let nothing = [run(10.0, 100.0), run(0.0, 80.0)];
+        assert!(Ratio::of(&nothing, &ours).is_none() && Ratio::of(&[], &ours).is_none());
         let side = Side::of(theirs.to_vec());
         assert_eq!(side.messages_per_second, 15.0);
         assert_eq!(side.latency_us.idle.unwrap().p50, 90.0);
