@@ -82,6 +82,14 @@ impl Driver {
         }
     }
 
+    /// Until when a link that is not there is not used, for a warning.
+    pub(crate) fn until(&self) -> &'static str {
+        match self {
+            Self::Awaited(_) => "it is there, which is looked for every second",
+            _ => "the next start",
+        }
+    }
+
     /// Opens a link that is awaited, if its address is there now; `None` if it is not.
     ///
     /// # Errors

@@ -221,11 +221,7 @@ fn open_links(
             Err(error) if count == 1 => return Err(error),
             Err(error) => {
                 let absent = Driver::absent(&plan.config, link);
-                let until = match absent {
-                    Driver::Awaited(_) => "it is there, which is looked for every second",
-                    _ => "the next start",
-                };
-                warnings.push(format!("not used until {until}: {}", error.message));
+                warnings.push(format!("not used until {}: {}", absent.until(), error.message));
                 failure = Some(error);
                 absent
             }
