@@ -50,7 +50,7 @@ pub(super) fn beside(timeout: Duration, memory_mib: u32, is_quick: bool) -> anyh
     println!("{:<24} {:>10} {:>12} {:>7}", "messages/s", "Corosync", "Synchrotron", "ratio");
     let mut failed = Vec::new();
     for run in &runs {
-        match &run.outcome {
+        match run.outcome {
             Ok([theirs, ours]) => {
                 let ratio = if theirs > 0.0 { format!("{:.1}", ours / theirs) } else { "-".into() };
                 println!("{:<24} {theirs:>10.0} {ours:>12.0} {ratio:>7}", run.weather);
