@@ -324,20 +324,23 @@ fn a_link_that_fails_after_many_false_alarms_is_found_as_soon() {
     let late = |strays: u32| {
         let mut world = World::new(2, links(2, Mode::Passive));
         world.run(1000);
-        for _ in 0..8 {
+        let suspect = |world: &mut World| {
             let now_ns = world.now_ns;
             world.paths[0].suspect(now_ns);
+            world.paths[0].end_call();
+        };
+        for _ in 0..8 {
+            suspect(&mut world);
             world.run(700);
         }
-        let now_ns = world.now_ns;
-        world.paths[0].suspect(now_ns);
+        suspect(&mut world);
         world.run(20);
         assert_eq!(world.chosen(0), 1, "nothing was the matter");
         world.lose(|(_, _, link, _)| link == 0);
         let now_ns = world.now_ns;
         world.paths[0].carried(now_ns, 0);
         (0..strays).for_each(|_| world.paths[0].carried(now_ns, 1));
-        world.paths[0].suspect(now_ns);
+        suspect(&mut world);
         world.run(15);
         world.chosen(0)
     };
