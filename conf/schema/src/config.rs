@@ -110,7 +110,7 @@ impl Config {
     }
 
     /// A hash over what must be the same on every node: cluster name, node list, encryption on or off,
-    /// limits, quorum. Nodes with equal versions and different hashes refuse each other. FNV-1a, 64 bits.
+    /// limits, quorum, and where votes are counted how long the ring may take for anything. Nodes with equal versions and different hashes refuse each other. FNV-1a, 64 bits.
     pub fn shared_hash(&self) -> u64 {
         let mut text = format!(
             "{}\n{}\n{}\n",
@@ -132,7 +132,7 @@ impl Config {
             }
             text += "\n";
         }
-        text += &self.quorum.shared_text(&self.nodes);
+        text += &self.quorum.shared_text(&self.nodes, &self.totem);
         fnv1a(text.as_bytes())
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::kind::Value;
-use crate::model::Node;
+use crate::model::{Node, TokenTimeout, Totem};
 use crate::values::Values;
 
 /// How an even split is decided.
@@ -80,11 +80,17 @@ impl Default for Quorum {
 
 impl Quorum {
     /// What all nodes must agree on, as text for the shared hash.
-    pub(crate) fn shared_text(&self, nodes: &[Node]) -> String {
+    pub(crate) fn shared_text(&self, nodes: &[Node], totem: &Totem) -> String {
         if !self.votequorum {
             return String::new();
         }
-        let mut text = format!("{self:?}\n");
+        // How long a node may act without hearing of the others, and how long others wait for that, follow from
+        // the upper bound of the one and from the other; what a node may owe must be the same everywhere.
+        let timeout_us = match totem.token_timeout {
+            TokenTimeout::Auto { min_us, max_us } => min_us.max(max_us),
+            TokenTimeout::Fixed { us } => us,
+        };
+        let mut text = format!("{self:?}\n{timeout_us} {:?}\n", totem.consensus_timeout_us);
         for node in nodes {
             // A text always has room.
             let _ = writeln!(text, "{} {}", node.id, node.votes);

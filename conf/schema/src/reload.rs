@@ -165,8 +165,8 @@ impl Config {
         }
         if version == old && self.shared_hash() != new.shared_hash() {
             return Err(format!(
-                "cluster.config_version = {version}: the node list differs from the one in use under that version; \
-                 accepted: {} or more",
+                "cluster.config_version = {version}: the node list, or another key that nodes must agree on, differs \
+                 from what is in use under that version; accepted: {} or more",
                 old + 1
             ));
         }
@@ -180,7 +180,7 @@ impl Config {
         self.security.encryption = new.security.encryption.clone();
         self.transport.link_mode = new.transport.link_mode;
         self.transport.link_priorities.clone_from(&new.transport.link_priorities);
-        self.totem.token_timeout = new.totem.token_timeout;
+        self.totem = new.totem;
         self.engine.idle = new.engine.idle;
         self.engine.spin_ns = new.engine.spin_ns;
         self.ipc.lag_slots = new.ipc.lag_slots;
@@ -222,7 +222,7 @@ mod tests {
 
     /// Every key that may change has another value; so has one that counts at restart.
     const OTHERS: &str = "config_version = 9\n[transport]\nlink_mode = \"active\"\nlink_priorities = [3]\n\
-         [totem]\ntoken_timeout_min = \"40ms\"\n\
+         [totem]\ntoken_timeout_min = \"40ms\"\nconsensus_timeout = \"70ms\"\n\
          [engine]\nidle = \"park\"\nspin = \"9us\"\ncpu = 0\n\
          [ipc]\nlag_slots = 100\nlease = \"5ms\"\nspill_bytes = \"1MiB\"\nspill_bytes_total = \"2MiB\"\n\
          allow_uids = [5]\nallow_gids = [6]\nprivate_uids = [7]\nprivate_gids = [8]\n\

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crossbeam_queue::ArrayQueue;
 use groups::QuorumEvent;
 use groups::cfg;
+use node::Stored;
 use rustix::event::{EventfdFlags, eventfd};
 use services::{Reply, votequorum};
 use session::AskId;
@@ -42,11 +43,8 @@ pub(crate) enum ToControl {
         /// What.
         trace: Trace,
     },
-    /// Store this ring number, then say [`ToHot::Persisted`].
-    Persist {
-        /// The number.
-        ring_seq: u64,
-    },
+    /// Store this, then say [`ToHot::Persisted`].
+    Persist(Stored),
     /// The quorum or what is behind it changed.
     Quorum(QuorumEvent),
     /// The answer to [`ToHot::Votes`]; `None` when it comes with an event.
@@ -83,11 +81,8 @@ pub(crate) enum ToControl {
 
 /// From the control thread.
 pub(crate) enum ToHot {
-    /// This ring number is durable.
-    Persisted {
-        /// The number.
-        ring_seq: u64,
-    },
+    /// This is durable.
+    Persisted(Stored),
     /// A program asks about votes.
     Votes {
         /// The question's name.
@@ -256,12 +251,12 @@ mod tests {
         for _ in 0..TO_CONTROL_MAX * 2 {
             channel.trace(0, event);
         }
-        channel.tell_control(ToControl::Persist { ring_seq: 9 });
+        channel.tell_control(ToControl::Persist(Stored { ring_seq: 9, owed_ns: 8 }));
         let mut events = 0;
         let mut stored = None;
         while let Some(message) = channel.next_for_control() {
             match message {
-                ToControl::Persist { ring_seq } => stored = Some(ring_seq),
+                ToControl::Persist(Stored { ring_seq, .. }) => stored = Some(ring_seq),
                 _ => events += 1,
             }
         }

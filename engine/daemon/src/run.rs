@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
 use std::thread;
 
+use node::Stored;
 use schema::{Config, Encryption, Loaded as Configuration, Source, System};
 use wire::BootId;
 use wire::trace::Level;
@@ -80,6 +81,7 @@ pub fn run(source: &Source) -> Result<(), Failure> {
     let _lock = lock::take(&config.engine.state_dir)?;
     let signals = Signals::install(Exit::Failed as i32).map_err(|e| system("signals", e))?;
     let loaded = load_state(&config)?;
+    store_owed(&config, loaded.stored)?;
     let expected_votes_tracked = load_votes(&config)?;
     let mut random = [0; 24];
     getrandom::fill(&mut random).map_err(|error| {
@@ -89,7 +91,7 @@ pub fn run(source: &Source) -> Result<(), Failure> {
     let plan = Arc::new(Plan {
         boot: BootId(boot.try_into().unwrap_or_default()),
         seed: u64::from_le_bytes(seed.try_into().unwrap_or_default()),
-        ring_seq: loaded.ring_seq,
+        stored: loaded.stored,
         warnings: warnings.iter().map(ToString::to_string).collect(),
         source: source.clone(),
         expected_votes_tracked,
@@ -107,6 +109,19 @@ fn load_state(config: &Config) -> Result<Loaded, Failure> {
     state.load(wall_ns()).map_err(|error| {
         let hint = "a number that is there but cannot be read must not be guessed; mend or remove the file";
         Failure::new(Exit::Files, format!("the ring number in {}: {error}; {hint}", dir.display()))
+    })
+}
+
+/// Before this start promises others anything by the configuration, the next one has to know how long that may hold.
+fn store_owed(config: &Config, stored: Stored) -> Result<(), Failure> {
+    let owed_ns = hot::owed_ns_max(config);
+    if owed_ns <= stored.owed_ns {
+        return Ok(());
+    }
+    let dir = &config.engine.state_dir;
+    State::new(dir).store(Stored { owed_ns, ..stored }).map_err(|error| {
+        let hint = "with votes counted, how long others may act on this node must be stored before it starts";
+        Failure::new(Exit::Files, format!("{}: {error}; {hint}", dir.display()))
     })
 }
 

@@ -1,31 +1,38 @@
-//! What survives a restart: the highest ring number that may have been used.
+//! What survives a restart: the highest ring number that may have been used, and how long others may act on what
+//! this node has shown of itself.
 //!
 //! A ring id must never repeat (Amir et al. 1995, section 4.1), so the number is stored before it
-//! is used. The file has two places of a block each, made and filled once; a number is written over
-//! the place that holds the lower one and synced. So a full disk does not matter once the file is
-//! there, and a crash in the middle of a write harms a place whose number nobody relied on yet.
+//! is used; so is a longer time before anything is promised by it. The file has two places of a block each, made
+//! and filled once; what is new is written over the place with the lower number and synced. So a full disk does
+//! not matter once the file is there, and a crash in the middle of a write harms a place on which nobody relied
+//! yet. The time changes seldom, and then in both places, one after the other: the longer of the two counts.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use node::Stored;
+
 /// Name of the file in the state directory.
 const FILE: &str = "ring";
 
 /// First word of each place, with the version of the file's format.
-const MAGIC: &str = "synchrotron-ring-2";
+const MAGIC: &str = "synchrotron-ring-3";
+
+/// The same where the time that may be owed was not stored yet.
+const MAGIC_OF_NUMBERS: &str = "synchrotron-ring-2";
 
 /// Bytes of one place: a block of the usual file systems, so that writing one cannot tear the other.
 const PLACE_BYTES: usize = 4096;
 
-/// Places in the file: the number that stands, and the one being written.
+/// Places in the file: what stands, and what is being written.
 const PLACES: usize = 2;
 
 /// Bytes of a good file.
 const FILE_BYTES: usize = PLACE_BYTES * PLACES;
 
-/// Where the number is kept.
+/// Where it is kept.
 #[derive(Debug)]
 pub(crate) struct State {
     dir: PathBuf,
@@ -34,7 +41,7 @@ pub(crate) struct State {
     draft: PathBuf,
 }
 
-/// How the stored number was found.
+/// How it was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
     /// As it was stored.
@@ -45,12 +52,12 @@ pub(crate) enum Found {
     Corrupt(String),
 }
 
-/// The number to start from.
+/// What to start from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Loaded {
-    /// No ring with a number up to this one may be formed any more.
-    pub ring_seq: u64,
-    /// Where it comes from. If it was not stored it was taken from the clock.
+    /// What was stored; a number that was not is taken from the clock, a time that was not is zero.
+    pub stored: Stored,
+    /// Where the number comes from.
     pub found: Found,
 }
 
@@ -60,68 +67,68 @@ impl State {
         Self { dir: dir.to_owned(), file: dir.join(FILE), draft: dir.join("ring.new") }
     }
 
-    /// Reads the number. Where there is none that can be believed, it is taken from the wall clock:
-    /// milliseconds since
-    /// 1970. Rings are numbered one by one and take longer than a millisecond each to form, so this
-    ///       is above every number used before, as long as the clock has not been set back by more
-    ///       than the engine's whole life.
+    /// Reads what was stored. Where there is no number that can be believed, it is taken from the wall clock:
+    /// milliseconds since 1970. Rings are numbered one by one and take longer than a millisecond each to form, so
+    /// this is above every number used before, as long as the clock has not been set back by more than the engine's
+    /// whole life.
     ///
     /// # Errors
     /// When the file is there but cannot be read at all (permissions, a broken disk): guessing is not
     /// for the case where the truth is known to somebody.
     pub(crate) fn load(&self, wall_ns: u64) -> io::Result<Loaded> {
-        let clock = wall_ns / 1_000_000;
+        let clock = Stored { ring_seq: wall_ns / 1_000_000, owed_ns: 0 };
         let mut bytes = Vec::new();
         match File::open(&self.file) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(Loaded { ring_seq: clock, found: Found::Missing });
+                return Ok(Loaded { stored: clock, found: Found::Missing });
             }
             Err(error) => return Err(error),
             Ok(file) => file.take(FILE_BYTES as u64 + 1).read_to_end(&mut bytes)?,
         };
-        let corrupt = |ring_seq, what| Ok(Loaded { ring_seq, found: Found::Corrupt(what) });
+        let corrupt = |stored, what| Ok(Loaded { stored, found: Found::Corrupt(what) });
         if bytes.len() != FILE_BYTES {
             return corrupt(clock, format!("it has not {FILE_BYTES} bytes"));
         }
         let (first, second) = bytes.split_at(PLACE_BYTES);
         match (parse(first), parse(second)) {
-            (Ok(a), Ok(b)) => Ok(Loaded { ring_seq: a.max(b), found: Found::Stored }),
+            (Ok(a), Ok(b)) => Ok(Loaded { stored: higher(a, b), found: Found::Stored }),
             // A torn write or a bad block: whether the lost number was used is not known, so it counts.
-            (Ok(one), Err(what)) | (Err(what), Ok(one)) => corrupt(one.max(clock), what),
+            (Ok(one), Err(what)) | (Err(what), Ok(one)) => corrupt(higher(one, clock), what),
             (Err(what), Err(_)) => corrupt(clock, what),
         }
     }
 
-    /// Stores the number durably: when this returns, it survives a power cut.
+    /// Stores both durably: when this returns, they survive a power cut.
     ///
     /// # Errors
-    /// When the disk is broken, or full and the file not there yet; the old number then still stands.
-    pub(crate) fn store(&self, ring_seq: u64) -> io::Result<()> {
+    /// When the disk is broken, or full and the file not there yet; the old ones then still stand, and a time that was to be lowered may.
+    pub(crate) fn store(&self, stored: Stored) -> io::Result<()> {
         let opened = OpenOptions::new().read(true).write(true).open(&self.file);
         let file = match opened {
             Ok(file) if file.metadata()?.len() == FILE_BYTES as u64 => file,
-            Ok(_) => return self.make(ring_seq),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return self.make(ring_seq),
+            Ok(_) => return self.make(stored),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return self.make(stored),
             Err(error) => return Err(error),
         };
         let mut place = [0; PLACE_BYTES];
-        let mut numbers = [None; PLACES];
-        for (at, number) in numbers.iter_mut().enumerate() {
+        let mut found = [None; PLACES];
+        for (at, found) in found.iter_mut().enumerate() {
             file.read_exact_at(&mut place, (at * PLACE_BYTES) as u64)?;
-            *number = parse(&place).ok();
+            *found = parse(&place).ok();
         }
         // A damaged place counts as the lowest: the good one stays until the other is durable.
-        for (at, _) in numbers.iter().enumerate().filter(|(_, number)| number.is_none()) {
-            overwrite(&file, at, ring_seq)?;
-        }
-        if numbers.iter().all(Option::is_some) {
-            overwrite(&file, usize::from(numbers[1] < numbers[0]), ring_seq)?;
+        let number = |at: usize| found[at].map(|found: Stored| found.ring_seq);
+        let lower = usize::from(number(1) < number(0));
+        overwrite(&file, lower, stored)?;
+        // The other one is good as it is, unless another time stands there.
+        if found[1 - lower].is_none_or(|other| other.owed_ns != stored.owed_ns) {
+            overwrite(&file, 1 - lower, stored)?;
         }
         Ok(())
     }
 
-    /// Makes the file, with the number in both places: written aside, synced, renamed.
-    fn make(&self, ring_seq: u64) -> io::Result<()> {
+    /// Makes the file, with the same in both places: written aside, synced, renamed.
+    fn make(&self, stored: Stored) -> io::Result<()> {
         let mut options = OpenOptions::new();
         let draft =
             options.write(true).create(true).truncate(true).mode(0o600).open(&self.draft)?;
@@ -129,7 +136,7 @@ impl State {
         // refuse it and need nothing.
         let _ = rustix::fs::ioctl_setflags(&draft, rustix::fs::IFlags::NOCOW);
         for at in 0..PLACES {
-            overwrite(&draft, at, ring_seq)?;
+            overwrite(&draft, at, stored)?;
         }
         draft.sync_all()?;
         fs::rename(&self.draft, &self.file)?;
@@ -137,32 +144,55 @@ impl State {
     }
 }
 
-/// Writes a number over one place, and waits until it is durable.
-fn overwrite(file: &File, at: usize, ring_seq: u64) -> io::Result<()> {
-    file.write_all_at(&place(ring_seq), (at * PLACE_BYTES) as u64)?;
+/// Each of the two as it is where it is higher.
+fn higher(a: Stored, b: Stored) -> Stored {
+    Stored { ring_seq: a.ring_seq.max(b.ring_seq), owed_ns: a.owed_ns.max(b.owed_ns) }
+}
+
+/// Writes over one place, and waits until it is durable.
+fn overwrite(file: &File, at: usize, stored: Stored) -> io::Result<()> {
+    file.write_all_at(&place(stored), (at * PLACE_BYTES) as u64)?;
     file.sync_data()
 }
 
-/// A place's contents: the number and a checksum, readable by people, and line ends to fill the block.
-fn place(ring_seq: u64) -> [u8; PLACE_BYTES] {
+/// A place's contents: number, time and a checksum, readable by people, and line ends to fill the block.
+fn place(stored: Stored) -> [u8; PLACE_BYTES] {
+    let Stored { ring_seq, owed_ns } = stored;
+    let checksum = checksum(checksum(ring_seq) ^ owed_ns);
+    filled(&format!("{MAGIC} {ring_seq} {owed_ns} {checksum:016x}"))
+}
+
+/// The same as it was before the time was stored.
+fn place_of_number(ring_seq: u64) -> [u8; PLACE_BYTES] {
+    filled(&format!("{MAGIC_OF_NUMBERS} {ring_seq} {:016x}", checksum(ring_seq)))
+}
+
+fn filled(line: &str) -> [u8; PLACE_BYTES] {
     let mut bytes = [b'\n'; PLACE_BYTES];
-    let line = format!("{MAGIC} {ring_seq} {:016x}", checksum(ring_seq));
     bytes[..line.len()].copy_from_slice(line.as_bytes());
     bytes
 }
 
-fn parse(bytes: &[u8]) -> Result<u64, String> {
+fn parse(bytes: &[u8]) -> Result<Stored, String> {
     let text = std::str::from_utf8(bytes).map_err(|_| "it is not text".to_owned())?;
     let mut words = text.split_ascii_whitespace();
-    if words.next() != Some(MAGIC) {
-        return Err(format!("a block does not start with {MAGIC}"));
-    }
-    let number: u64 =
-        words.next().and_then(|word| word.parse().ok()).ok_or("a block has no number")?;
-    if bytes != place(number) {
+    let magic = words.next().filter(|word| [MAGIC, MAGIC_OF_NUMBERS].contains(word));
+    let magic = magic.ok_or_else(|| format!("a block does not start with {MAGIC}"))?;
+    let mut number = |what| {
+        let word = words.next().and_then(|word| word.parse::<u64>().ok());
+        word.ok_or_else(|| format!("a block has no {what}"))
+    };
+    let ring_seq = number("number")?;
+    let (stored, expected) = if magic == MAGIC {
+        let stored = Stored { ring_seq, owed_ns: number("time")? };
+        (stored, place(stored))
+    } else {
+        (Stored { ring_seq, owed_ns: 0 }, place_of_number(ring_seq))
+    };
+    if bytes != expected {
         return Err("a block's checksum is wrong".into());
     }
-    Ok(number)
+    Ok(stored)
 }
 
 /// A mixing of the bits (splitmix64's finaliser): finds torn and edited numbers, not forgers.

@@ -14,19 +14,65 @@ fn state() -> (tempfile::TempDir, State) {
     (dir, state)
 }
 
+/// A time that may be owed.
+const OWED_NS: u64 = 6_300_000_000;
+
+fn stored(ring_seq: u64) -> Stored {
+    Stored { ring_seq, owed_ns: OWED_NS }
+}
+
 /// What a file with these numbers in its places holds.
 fn file_of(numbers: [u64; PLACES]) -> Vec<u8> {
-    numbers.map(place).concat()
+    numbers.map(|ring_seq| place(stored(ring_seq))).concat()
 }
 
 #[test]
 fn what_was_stored_comes_back() {
     let (_dir, state) = state();
     for number in [0, 1, 65, 66, u64::MAX] {
-        state.store(number).unwrap();
-        let loaded = state.load(NOW_NS).unwrap();
-        assert_eq!(loaded, Loaded { ring_seq: number, found: Found::Stored });
+        for owed_ns in [0, OWED_NS, u64::MAX] {
+            let stored = Stored { ring_seq: number, owed_ns };
+            state.store(stored).unwrap();
+            assert_eq!(state.load(NOW_NS).unwrap(), Loaded { stored, found: Found::Stored });
+        }
     }
+}
+
+#[test]
+fn another_time_is_written_to_both_places_and_the_longer_one_counts() {
+    let (dir, state) = state();
+    let file = dir.path().join(FILE);
+    state.store(stored(64)).unwrap();
+    for owed_ns in [9 * OWED_NS, OWED_NS / 9] {
+        let changed = Stored { ring_seq: 64, owed_ns };
+        let before = fs::read(&file).unwrap();
+        state.store(changed).unwrap();
+        assert_eq!(fs::read(&file).unwrap(), [place(changed); PLACES].concat());
+        // A crash after the first place.
+        let mut half = before;
+        half[..PLACE_BYTES].copy_from_slice(&place(changed));
+        let longer = parse(&half[PLACE_BYTES..]).unwrap().owed_ns.max(owed_ns);
+        fs::write(&file, half).unwrap();
+        let stored = Stored { ring_seq: 64, owed_ns: longer };
+        assert_eq!(state.load(NOW_NS).unwrap(), Loaded { stored, found: Found::Stored });
+        state.store(changed).unwrap();
+        assert_eq!(fs::read(&file).unwrap(), [place(changed); PLACES].concat());
+    }
+}
+
+#[test]
+fn a_file_from_before_the_time_was_stored_is_read_and_becomes_a_new_one() {
+    let (dir, state) = state();
+    let file = dir.path().join(FILE);
+    let old = "synchrotron-ring-2 128 d3440de7bf8a5e4f";
+    let golden = [filled(old), place_of_number(64)].concat();
+    assert_eq!(place_of_number(128), filled(old));
+    fs::write(&file, golden).unwrap();
+    let expected = Stored { ring_seq: 128, owed_ns: 0 };
+    let loaded = state.load(NOW_NS).unwrap();
+    assert_eq!(loaded, Loaded { stored: expected, found: Found::Stored });
+    state.store(stored(192)).unwrap();
+    assert_eq!(fs::read(&file).unwrap(), file_of([192, 192]));
 }
 
 #[test]
@@ -34,11 +80,11 @@ fn a_number_is_written_over_the_lower_one_and_the_file_stays_the_same_file() {
     use std::os::unix::fs::MetadataExt;
     let (dir, state) = state();
     let file = dir.path().join(FILE);
-    state.store(64).unwrap();
+    state.store(stored(64)).unwrap();
     assert_eq!(fs::read(&file).unwrap(), file_of([64, 64]));
     let inode = fs::metadata(&file).unwrap().ino();
     for (number, expected) in [(128, [128, 64]), (192, [128, 192]), (256, [256, 192])] {
-        state.store(number).unwrap();
+        state.store(stored(number)).unwrap();
         assert_eq!(fs::read(&file).unwrap(), file_of(expected));
     }
     assert_eq!(fs::metadata(&file).unwrap().ino(), inode);
@@ -48,7 +94,8 @@ fn a_number_is_written_over_the_lower_one_and_the_file_stays_the_same_file() {
 fn a_missing_file_gives_a_number_above_any_used_before() {
     let (_dir, state) = state();
     let loaded = state.load(NOW_NS).unwrap();
-    assert_eq!(loaded, Loaded { ring_seq: NOW_MS, found: Found::Missing });
+    let stored = Stored { ring_seq: NOW_MS, owed_ns: 0 };
+    assert_eq!(loaded, Loaded { stored, found: Found::Missing });
 }
 
 #[test]
@@ -59,16 +106,16 @@ fn every_cut_and_every_flipped_bit_is_noticed() {
         fs::write(dir.path().join(FILE), &good[..cut]).unwrap();
         let loaded = state.load(NOW_NS).unwrap();
         assert!(matches!(loaded.found, Found::Corrupt(_)), "cut to {cut} bytes: {loaded:?}");
-        assert_eq!(loaded.ring_seq, NOW_MS);
+        assert_eq!(loaded.stored.ring_seq, NOW_MS);
     }
-    let line_bits = 60 * 8;
+    let line_bits = 70 * 8;
     for bit in (0..line_bits).chain(PLACE_BYTES * 8..PLACE_BYTES * 8 + line_bits) {
         let mut bytes = good.clone();
         bytes[bit / 8] ^= 1 << (bit % 8);
         fs::write(dir.path().join(FILE), &bytes).unwrap();
         let loaded = state.load(NOW_NS).unwrap();
         assert!(matches!(loaded.found, Found::Corrupt(_)), "bit {bit}: {loaded:?}");
-        assert_eq!(loaded.ring_seq, NOW_MS);
+        assert_eq!(loaded.stored.ring_seq, NOW_MS);
     }
 }
 
@@ -86,9 +133,9 @@ fn a_damaged_place_never_lowers_the_number_and_is_mended_by_the_next() {
         let loaded = state.load(NOW_NS).unwrap();
         assert!(matches!(loaded.found, Found::Corrupt(_)));
         let left = if damaged == [true, true] { NOW_MS } else { above_the_clock };
-        assert_eq!(loaded.ring_seq, left);
-        state.store(above_the_clock + 64).unwrap();
-        let expected = Loaded { ring_seq: above_the_clock + 64, found: Found::Stored };
+        assert_eq!(loaded.stored.ring_seq, left);
+        state.store(stored(above_the_clock + 64)).unwrap();
+        let expected = Loaded { stored: stored(above_the_clock + 64), found: Found::Stored };
         assert_eq!(state.load(NOW_NS).unwrap(), expected);
     }
 }
@@ -100,7 +147,7 @@ fn garbage_and_long_files_are_noticed_and_replaced() {
     for bytes in [vec![0; 4096], vec![0; FILE_BYTES], vec![0xff; 10], long] {
         fs::write(dir.path().join(FILE), bytes).unwrap();
         assert!(matches!(state.load(NOW_NS).unwrap().found, Found::Corrupt(_)));
-        state.store(9).unwrap();
+        state.store(stored(9)).unwrap();
         assert_eq!(fs::read(dir.path().join(FILE)).unwrap(), file_of([9, 9]));
     }
 }
@@ -109,14 +156,14 @@ fn garbage_and_long_files_are_noticed_and_replaced() {
 fn a_full_disk_is_an_error_only_before_the_file_is_there() {
     let (_dir, mut state) = state();
     let draft = std::mem::replace(&mut state.draft, "/dev/full".into());
-    let error = state.store(8).unwrap_err();
+    let error = state.store(stored(8)).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::StorageFull);
     assert_eq!(state.load(NOW_NS).unwrap().found, Found::Missing);
     let full = std::mem::replace(&mut state.draft, draft);
-    state.store(8).unwrap();
+    state.store(stored(8)).unwrap();
     state.draft = full;
-    state.store(9).unwrap();
-    assert_eq!(state.load(NOW_NS).unwrap().ring_seq, 9);
+    state.store(stored(9)).unwrap();
+    assert_eq!(state.load(NOW_NS).unwrap().stored.ring_seq, 9);
 }
 
 #[test]

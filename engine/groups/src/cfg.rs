@@ -381,6 +381,11 @@ impl Groups {
         self.changes.events.pop_front()
     }
 
+    /// Whether a change was asked for in this ring that is neither committed nor given up.
+    pub fn is_changing(&self) -> bool {
+        self.changes.pending.is_some()
+    }
+
     /// Sets the limits of local sessions anew; those there are stay.
     pub fn set_limits(&mut self, limits: crate::Limits) {
         self.config.limits = limits;

@@ -64,7 +64,7 @@ fn side(id: u32, security: Security) -> Side {
         token_timeout: TokenTimeout::Fixed { us: 1_000_000 },
         config_version: 1,
         config_hash: 1,
-        ring_seq_stored: 0,
+        stored: synchrotron_node::Stored::default(),
         tuning: Tuning::default(),
         limits: groups::Limits::default(),
         quorum: None,
@@ -101,7 +101,7 @@ fn turn(me: &mut Side, other: &mut Side, began: Instant) {
                 let input = Input::Received { link: 0, queue: lane, bytes: slot, segment_bytes };
                 other.inbox.push_back(input);
             }
-            Some(Output::Persist { ring_seq }) => me.inbox.push_back(Input::Persisted { ring_seq }),
+            Some(Output::Persist(stored)) => me.inbox.push_back(Input::Persisted(stored)),
             Some(Output::Event(groups::Event::Joined { group, session: 1, .. })) => {
                 me.clients.group = Some(group);
             }

@@ -4,9 +4,11 @@ use alloc::vec::Vec;
 
 use frame::FrameMut;
 use groups::GroupHandle;
-use totem::{Dest, Lane};
+use totem::{Dest, Lane, TokenTimeout};
 use wire::NodeId;
 use wire::trace::Trace;
+
+use crate::Stored;
 
 /// What happened.
 #[derive(Debug)]
@@ -60,9 +62,16 @@ pub enum Input {
         group: GroupHandle,
     },
     /// [`Output::Persist`] was done.
-    Persisted {
-        /// The number that is durable now.
-        ring_seq: u64,
+    Persisted(Stored),
+    /// A change of the configuration was found good that has these bounds. The answer to it, which comes next,
+    /// waits until the disk has what this node may owe then.
+    Expect {
+        /// When a silent ring is declared lost.
+        token_timeout: TokenTimeout,
+        /// How long agreement on a ring may take, see [`totem::Tuning`].
+        consensus_us: Option<u64>,
+        /// How many nodes the list has.
+        nodes: usize,
     },
     /// The clients have something to send.
     Submitted,
@@ -95,11 +104,9 @@ pub enum Output {
     /// Something happened to a change of the configuration, in the total order. On
     /// [`groups::cfg::Event::Committed`] call [`crate::Node::reconfigure`] before anything else.
     Change(groups::cfg::Event),
-    /// Store this number durably, then say [`Input::Persisted`].
-    Persist {
-        /// Highest ring sequence number that may be used once stored.
-        ring_seq: u64,
-    },
+    /// Store this durably, over what was to be stored before, then say [`Input::Persisted`]. Several may be under
+    /// way; they are stored in their order, or only the last of them is.
+    Persist(Stored),
     /// Something to remember.
     Trace(Trace),
     /// The leave that [`Input::Shutdown`] asked for is done; the others know.
@@ -117,4 +124,6 @@ pub enum Reason {
     Hello,
     /// A timer of the quorum.
     Quorum(groups::QuorumTimer),
+    /// What the disk says that this node may owe can be less.
+    Owing,
 }

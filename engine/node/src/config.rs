@@ -6,9 +6,11 @@ use frame::{Class, Pool};
 use groups::votequorum;
 use link::Security;
 use link::paths::Links;
-use totem::{TokenTimeout, Tuning};
+use totem::{TokenTimeout, Tuning, owed_ns_max};
 use wire::data::payload_bytes_max;
 use wire::{BootId, CONTROL_BYTES_MAX, NODES_MAX, NodeId, RingId};
+
+use crate::Stored;
 
 /// Everything [`crate::Node::new`] needs.
 #[derive(Clone, Debug)]
@@ -39,8 +41,9 @@ pub struct Config<'a> {
     pub config_version: u64,
     /// Hash of what must be equal on all nodes.
     pub config_hash: u64,
-    /// Highest ring sequence number stored before this start, 0 if none.
-    pub ring_seq_stored: u64,
+    /// What was on the disk before this start. Where votes are counted, [`Config::owed_ns_max`] must have been
+    /// stored since, unless what was there is longer.
+    pub stored: Stored,
     /// Windows and intervals of the ring.
     pub tuning: Tuning,
     /// Limits of local sessions.
@@ -85,6 +88,8 @@ pub struct Reconfiguration {
     pub nodes: Vec<NodeId>,
     /// When a silent ring is declared lost.
     pub token_timeout: TokenTimeout,
+    /// How long agreement on a ring may take, see [`Tuning`].
+    pub consensus_us: Option<u64>,
     /// Version of the configuration; older ones are refused.
     pub config_version: u64,
     /// Hash of what must be equal on all nodes.
@@ -117,6 +122,14 @@ pub(crate) fn checked_nodes(
 }
 
 impl Config<'_> {
+    /// The longest time that a node with this configuration can owe, nanoseconds; 0 where votes are not counted.
+    pub fn owed_ns_max(&self) -> u64 {
+        match self.quorum {
+            Some(_) => owed_ns_max(self.token_timeout, self.nodes.len(), &self.tuning),
+            None => 0,
+        }
+    }
+
     /// Payload bytes of a data frame: a frame fits a small slot, and sealed it fits one too.
     pub(crate) fn payload_bytes(
         &self,

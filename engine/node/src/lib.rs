@@ -18,6 +18,7 @@ mod burst;
 mod config;
 mod links;
 mod node;
+mod owing;
 mod receive;
 mod status;
 
@@ -25,6 +26,7 @@ pub use api::{Input, Output, Reason};
 pub use config::{Config, ConfigError, Reconfiguration};
 pub use link::paths::{LinkState, Links, Mode as LinkMode};
 pub use node::Node;
+pub use owing::Stored;
 pub use status::{Counters, NodeCounters, Status};
 #[cfg(feature = "mutations")]
 pub use totem::Mutation;

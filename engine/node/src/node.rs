@@ -8,16 +8,18 @@ use groups::votequorum::Votequorum;
 use groups::{Clients, Groups, QuorumConfig};
 use link::Link;
 use link::paths::Paths;
-use totem::{Lane, Totem};
+use totem::{Lane, Totem, Tuning};
 use wire::NodeId;
 use wire::run::{RECORD_HEADER_BYTES, RUN_HEADER_BYTES};
 
 use crate::burst::{Packer, slot};
 use crate::config::checked_nodes;
 use crate::links;
+use crate::owing::Owing;
 use crate::receive::{COPY_OUT_SHARE, LARGE_SCARCE_SHARE};
 use crate::{
     Config, ConfigError, Counters, Input, NodeCounters, Output, Reason, Reconfiguration, Status,
+    Stored,
 };
 
 /// Room made for outputs at the start. A visit gives at most a personal window of bursts.
@@ -38,6 +40,8 @@ pub struct Node {
     /// `None`: there is one link, and nothing to choose.
     pub(crate) paths: Option<Paths>,
     pub(crate) totem: Totem,
+    pub(crate) tuning: Tuning,
+    pub(crate) owing: Owing,
     pub(crate) groups: Groups,
     pub(crate) packer: Packer,
     pub(crate) out: VecDeque<Output>,
@@ -65,6 +69,12 @@ impl Node {
         }
         let overhead = link.overhead_bytes();
         let payload_bytes = config.payload_bytes(&pool, overhead)?;
+        let needed_ns = config.owed_ns_max();
+        let owing = match config.quorum {
+            Some(_) => Owing::new(now_ns, config.stored, needed_ns),
+            // Nobody acts on this node's life; what was owed before stays as it is.
+            None => Owing::new(now_ns, config.stored, config.stored.owed_ns),
+        };
         let totem = totem::Config {
             me: config.me,
             nodes: nodes.clone(),
@@ -72,9 +82,9 @@ impl Node {
             token_timeout: config.token_timeout,
             config_version: config.config_version,
             config_hash: config.config_hash,
-            ring_seq_stored: config.ring_seq_stored,
+            ring_seq_stored: config.stored.ring_seq,
             seed: config.seed,
-            tuning: config.tuning,
+            tuning: config.tuning.clone(),
         };
         let mut boot = [0; 8];
         boot.copy_from_slice(&config.boot.0[..8]);
@@ -90,10 +100,10 @@ impl Node {
                         .0,
                 ),
                 nodes: nodes.clone(),
-                // A node that never had a ring has nothing to forget.
-                forgotten_until_ns: match config.ring_seq_stored {
-                    0 => 0,
-                    _ => now_ns.saturating_add(totem.owed_ns_max()),
+                // A node that never had a life has nothing to forget.
+                forgotten_until_ns: match config.stored {
+                    Stored { ring_seq: 0, owed_ns: 0 } => 0,
+                    Stored { owed_ns, .. } => now_ns.saturating_add(owed_ns.max(needed_ns)),
                 },
             }),
             None => groups,
@@ -109,6 +119,8 @@ impl Node {
             link,
             paths,
             totem,
+            tuning: config.tuning,
+            owing,
             groups,
             packer: Packer::new(pool.clone(), config.burst_segments, config.burst_bytes, overhead),
             out: VecDeque::with_capacity(OUTPUTS_CAPACITY),
@@ -139,15 +151,16 @@ impl Node {
             Input::Close { session } => self.groups.close(session),
             Input::Join { session, request, name } => self.groups.join(session, request, &name),
             Input::Leave { session, request, group } => self.groups.leave(session, request, group),
-            Input::Persisted { ring_seq } => self.totem.persisted(now_ns, ring_seq),
-            Input::Submitted => self.totem.wake(now_ns, &mut self.groups.source(clients)),
-            Input::Change(request) => {
-                if !self.groups.change(request) {
-                    self.counters.changes_refused += 1;
-                }
+            Input::Persisted(stored) => self.persisted(now_ns, stored),
+            Input::Expect { token_timeout, consensus_us, nodes } => {
+                let owed_ns = self.owed_ns_max(token_timeout, consensus_us, nodes);
+                self.expect(now_ns, owed_ns);
             }
+            Input::Submitted => self.totem.wake(now_ns, &mut self.groups.source(clients)),
+            Input::Change(request) => self.ask_for_change(request),
             Input::Timeout => {
                 self.link.timeout(now_ns);
+                self.lower_owed(now_ns);
                 self.groups.timeout(now_ns);
                 let again = self.sent_again();
                 self.totem.timeout(now_ns, &mut self.groups.source(clients));
@@ -199,7 +212,8 @@ impl Node {
         let link = self.link.next_timeout().map(|(at, timer)| (at, Reason::Link(timer)));
         let quorum = self.groups.next_timeout().map(|(at, timer)| (at, Reason::Quorum(timer)));
         let hello = self.paths.as_ref().map(|paths| (paths.next_timeout(), Reason::Hello));
-        [totem, link, quorum, hello].into_iter().flatten().min_by_key(|(at, _)| *at)
+        let owing = self.owing.next_timeout().map(|at| (at, Reason::Owing));
+        [totem, link, quorum, hello, owing].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// The state of all layers, for people and tests.
@@ -298,6 +312,7 @@ impl Node {
             ring,
             nodes,
             token_timeout,
+            consensus_us,
             config_version,
             config_hash,
             limits,
@@ -309,6 +324,7 @@ impl Node {
             ring,
             nodes: nodes.clone(),
             token_timeout,
+            consensus_us,
             config_version,
             config_hash,
         };
@@ -322,6 +338,9 @@ impl Node {
         }
         if let Some(paths) = &mut self.paths {
             paths.set_links(links.mode, links.priorities);
+        }
+        if let Some(owed_ns) = self.owed_ns_max(token_timeout, consensus_us, self.nodes.len()) {
+            self.owing.settle(now_ns, owed_ns);
         }
         self.groups.set_limits(limits);
         self.groups.set_quorum(now_ns, self.nodes.clone(), quorum.as_ref());
@@ -361,7 +380,8 @@ impl Node {
                     self.groups.configuration(now_ns, &configuration);
                 }
                 totem::Output::Persist { ring_seq } => {
-                    self.out.push_back(Output::Persist { ring_seq });
+                    let stored = self.owing.ask_for_ring(ring_seq);
+                    self.out.push_back(Output::Persist(stored));
                 }
                 totem::Output::Trace(trace) => self.out.push_back(Output::Trace(trace)),
                 totem::Output::Gone { node } => self.groups.gone(node),

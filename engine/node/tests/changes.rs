@@ -19,6 +19,7 @@ fn reconfiguration(ring: RingId, nodes: &[u32]) -> Reconfiguration {
         ring,
         nodes: nodes.iter().copied().map(NodeId).collect(),
         token_timeout: TokenTimeout::Auto { min_us: 3_000, max_us: 40_000 },
+        consensus_us: None,
         config_version: TARGET.config_version,
         config_hash: TARGET.config_hash,
         limits: groups::Limits::default(),

@@ -1,6 +1,6 @@
 //! What will happen, in the order of time.
 
-use node::Lane;
+use node::{Lane, Stored};
 use wire::NodeId;
 
 use crate::history::LifeId;
@@ -17,10 +17,10 @@ pub(crate) enum Event {
     Turn { host: usize },
     /// A unicast was answered with "nobody there".
     Unreachable { host: usize, life: LifeId, link: u8, peer: NodeId },
-    /// A number is on the disk.
-    Durable { host: usize, life: LifeId, ring_seq: u64 },
-    /// The node learns that a number is on the disk.
-    Persisted { host: usize, life: LifeId, ring_seq: u64 },
+    /// Something is on the disk.
+    Durable { host: usize, life: LifeId, stored: Stored },
+    /// The node learns that it is.
+    Persisted { host: usize, life: LifeId, stored: Stored },
     /// The clients of a node do something.
     Clients { host: usize, life: LifeId },
     /// The next fault is due.

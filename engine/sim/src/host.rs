@@ -8,6 +8,7 @@ use wire::{MemberId, NodeId, RingId};
 
 use crate::clients::Processes;
 use crate::clock::Clock;
+use crate::disk::Disk;
 use crate::history::{GroupId, LifeId, MessageId};
 use crate::quorum::Claim;
 use crate::recorder::Recorder;
@@ -24,8 +25,8 @@ pub(crate) struct Host {
     pub(crate) id: NodeId,
     /// The node's clock.
     pub(crate) clock: Clock,
-    /// Highest ring number on the disk.
-    pub(crate) stored: u64,
+    /// Its disk.
+    pub(crate) disk: Disk,
     /// Receive queues.
     pub(crate) sockets: Sockets,
     /// The node, if it runs.

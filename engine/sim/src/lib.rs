@@ -12,6 +12,7 @@ pub mod check;
 mod clients;
 mod clock;
 mod content;
+mod disk;
 mod event;
 mod faults;
 pub mod history;

@@ -3,7 +3,7 @@
 use frame::Pool;
 use groups::Limits;
 use link::Security;
-use node::{Config, Node};
+use node::{Config, Node, Stored};
 use wire::BootId;
 
 use crate::event::Event;
@@ -26,8 +26,9 @@ impl World {
         let life = LifeId(self.history.lives.len() as u32);
         let pool = Pool::heap(self.scenario.pool);
         let (seed, boot) = (self.rng.next(), boot_id(&mut self.rng));
+        let mut config = self.config(&self.hosts[index], &configured, seed, boot);
+        config.stored = self.found_on_disk(index, config.owed_ns_max());
         let host = &self.hosts[index];
-        let config = self.config(host, &configured, seed, boot);
         let local_ns = host.clock.local(self.now_ns);
         let node =
             Node::new(config, pool.clone(), local_ns).expect("scenarios are valid configurations");
@@ -84,7 +85,7 @@ impl World {
             token_timeout: file.token_timeout(),
             config_version: file.version,
             config_hash: file.hash,
-            ring_seq_stored: host.stored,
+            stored: Stored::default(),
             tuning: s.tuning.clone(),
             limits: Limits::default(),
             quorum: s.ballot.as_ref().map(|ballot| ballot.options(&file.nodes)),

@@ -201,7 +201,7 @@ impl World {
                 }
                 Output::Event(event) => self.event(host, life, &event),
                 Output::Change(event) => self.change(host, life, event),
-                Output::Persist { ring_seq } => self.persist(host, life, ring_seq),
+                Output::Persist(stored) => self.persist(host, life, stored),
                 Output::Trace(trace) => {
                     self.tracer.trace(self.now_ns, self.hosts[host].id, &trace);
                 }
@@ -290,19 +290,10 @@ impl World {
         self.arrivals = arrivals;
     }
 
-    /// A disk write: durable at some time, confirmed at some later time; a crash between them leaves
-    /// the number on the disk, a crash before both does not.
-    fn persist(&mut self, host: usize, life: LifeId, ring_seq: u64) {
-        let durable = self.now_ns + self.rng.below(self.scenario.disk_ns);
-        let confirmed = durable + self.rng.below(self.scenario.disk_ns);
-        self.schedule(durable, Event::Durable { host, life, ring_seq });
-        self.schedule(confirmed, Event::Persisted { host, life, ring_seq });
-    }
-
     /// Something for the clients of a node.
     fn event(&mut self, host: usize, life: LifeId, event: &groups::Event) {
         self.hear_quorum(host, life, event);
-        let stored = self.hosts[host].stored;
+        let stored = self.hosts[host].disk.stored.ring_seq;
         let known = Known { messages: &self.history.messages, groups: &self.history.groups };
         let Some(r) = self.hosts[host].running.as_mut().filter(|r| r.life == life) else { return };
         let joined = match event {

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use wire::{NodeId, RingId};
 
 use crate::clock::Clock;
+use crate::disk::Disk;
 use crate::event::{Event, Item};
 use crate::history::{Entry, GroupId, History, LifeId, Receipts, What};
 use crate::holdings::Holdings;
@@ -138,14 +139,12 @@ impl World {
             Event::Unreachable { host, life, link, peer } => {
                 self.control(host, life, node::Input::Unreachable { link, peer });
             }
-            Event::Durable { host, life, ring_seq } => {
+            Event::Durable { host, life, stored } => {
                 if self.life_of(host) == Some(life) {
-                    self.write_disk(host, ring_seq);
+                    self.write_disk(host, stored);
                 }
             }
-            Event::Persisted { host, life, ring_seq } => {
-                self.control(host, life, node::Input::Persisted { ring_seq });
-            }
+            Event::Persisted { host, life, stored } => self.persisted(host, life, stored),
             Event::Clients { host, life } => self.clients_step(host, life),
             Event::Fault => self.fault(),
             Event::LinkFault(step) => self.link_fault(step),
@@ -218,13 +217,6 @@ impl World {
         self.tracer.entry(at_ns, life, self.history.life(life).node, &what);
         self.history.lives[life.0 as usize].entries.push(Entry { at_ns, what });
     }
-
-    pub(crate) fn write_disk(&mut self, host: usize, ring_seq: u64) {
-        if self.spoil.tamper != Some(Tamper::ForgetDisk) {
-            let h = &mut self.hosts[host];
-            h.stored = h.stored.max(ring_seq);
-        }
-    }
 }
 
 fn group_name(index: u64) -> Vec<u8> {
@@ -238,7 +230,7 @@ fn host(id: NodeId, scenario: &Scenario, files: &mut Files, rng: &mut Rng) -> Ho
     Host {
         id,
         clock: Clock::new(rng.below(1_000_000 * MS), drift),
-        stored: 0,
+        disk: Disk::default(),
         sockets: Sockets::new(scenario.socket_bytes),
         running: None,
         paused_until: 0,

@@ -41,6 +41,16 @@ pub enum TokenTimeout {
     },
 }
 
+impl TokenTimeout {
+    /// The longest timeout that a node with these bounds asks for, microseconds.
+    pub fn max_us(self) -> u64 {
+        match self {
+            Self::Auto { min_us, max_us } => max_us.max(min_us),
+            Self::Fixed { us } => us,
+        }
+    }
+}
+
 /// One unnumbered frame, handed over by a [`Source`] when the ring has room for it.
 #[derive(Debug)]
 pub struct Payload {

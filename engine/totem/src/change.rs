@@ -31,6 +31,8 @@ pub struct Change {
     pub nodes: Vec<NodeId>,
     /// When a silent ring is declared lost.
     pub token_timeout: TokenTimeout,
+    /// See [`crate::Tuning`].
+    pub consensus_us: Option<u64>,
     /// Version of the configuration.
     pub config_version: u64,
     /// Hash of what must be equal on all nodes.
@@ -83,7 +85,8 @@ impl Totem {
     /// A node that the new list would have to have: this one or a member of the ring. Nothing has
     /// changed then.
     pub fn change(&mut self, now_ns: u64, change: Change) -> Result<(), NodeId> {
-        let Change { ring, nodes, token_timeout, config_version, config_hash } = change;
+        let Change { ring, nodes, token_timeout, consensus_us, config_version, config_hash } =
+            change;
         let lacks = |node: &&NodeId| nodes.binary_search(*node).is_err();
         // Members of a later ring that are not in the list are left out of the next.
         let of_ring = self.ring.members.ids.iter().filter(|_| self.ring.ring == ring);
@@ -95,6 +98,7 @@ impl Totem {
         self.config.config_version = config_version;
         self.config.config_hash = config_hash;
         self.ctx.set_token_timeout(token_timeout);
+        self.ctx.tuning.consensus_us = consensus_us;
         if nodes != self.ctx.nodes {
             self.renumber(nodes);
         }

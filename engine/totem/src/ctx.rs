@@ -122,15 +122,6 @@ impl Ctx {
         core::mem::replace(&mut self.nodes, nodes)
     }
 
-    /// The longest timeout the configuration allows, nanoseconds.
-    pub(crate) fn timeout_max_ns(&self) -> u64 {
-        let us = match self.token_timeout {
-            TokenTimeout::Auto { min_us, max_us } => max_us.max(min_us),
-            TokenTimeout::Fixed { us } => us,
-        };
-        us.saturating_mul(1000)
-    }
-
     /// Takes over the ring's agreed timeout.
     pub(crate) fn set_timeout_us(&mut self, us: u32) {
         if us > 0 {

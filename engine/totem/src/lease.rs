@@ -13,7 +13,7 @@
 
 use wire::{NodeId, RingId};
 
-use crate::Tuning;
+use crate::{TokenTimeout, Tuning};
 use crate::gather::{consensus_ns, usual_consensus_ns};
 
 /// Beacons per timeout, unless that is too often (per member) or needlessly seldom.
@@ -56,6 +56,12 @@ pub(crate) fn lease_ns(timeout_ns: u64, members: usize, tuning: &Tuning) -> u64 
 pub(crate) fn owed_ns(timeout_ns: u64, members: usize, tuning: &Tuning) -> u64 {
     let lease_ns = lease_ns(timeout_ns, members, tuning);
     lease_ns + lease_ns / ALLOWANCE_SHARE
+}
+
+/// The longest time that a node can owe anything, nanoseconds, in rings of at most so many nodes whose timeouts
+/// keep to these bounds: what must have passed after its end before anybody may count on it again.
+pub fn owed_ns_max(token_timeout: TokenTimeout, nodes: usize, tuning: &Tuning) -> u64 {
+    owed_ns(token_timeout.max_us().saturating_mul(1000), nodes, tuning)
 }
 
 /// Until when this node may act for its ring.

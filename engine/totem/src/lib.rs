@@ -51,7 +51,7 @@ pub use cause::{Cause, Evidence};
 pub use change::Change;
 pub use config::{Config, PAYLOAD_BYTES_MIN, Tuning};
 pub use counters::Counters;
-pub use lease::{Lease, Owed};
+pub use lease::{Lease, Owed, owed_ns_max};
 pub use machine::Totem;
 #[cfg(feature = "mutations")]
 pub use mutation::Mutation;

@@ -9,7 +9,7 @@ use crate::ctx::Ctx;
 use crate::detector::Detector;
 use crate::feed::{Upper, leave_frame};
 use crate::gather::Gather;
-use crate::lease::{lease_ns, owed_ns};
+use crate::lease::lease_ns;
 use crate::merge::Others;
 use crate::ordering::Ordering;
 use crate::recovery::{Recovery, RecoveryFeed};
@@ -248,10 +248,10 @@ impl Totem {
         self.owed.iter().filter(|owed| owed.until_ns > 0).copied()
     }
 
-    /// The longest time that anything can be owed, whatever timeouts are agreed on: what a node that
-    /// does not remember its last life must wait for.
-    pub fn owed_ns_max(&self) -> u64 {
-        owed_ns(self.ctx.timeout_max_ns(), self.ctx.nodes.len(), &self.ctx.tuning)
+    /// Until when anybody may act on the strength of this node's signs of life, in any ring.
+    pub fn owed_until_ns(&self) -> u64 {
+        let rings = [self.ring.life.owed_ns, self.forming.life.owed_ns];
+        rings.into_iter().chain(self.owed.iter().map(|owed| owed.until_ns)).max().unwrap_or(0)
     }
 
     /// The ring is over: what was shown in it is owed from now on.

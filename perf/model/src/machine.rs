@@ -94,7 +94,7 @@ impl Machine {
             token_timeout: TOKEN_TIMEOUT,
             config_version: 1,
             config_hash: 1,
-            ring_seq_stored: 0,
+            stored: node::Stored::default(),
             tuning: Tuning {
                 global_window_bytes: window_bytes,
                 personal_window_bytes_max: tuning.personal_window_bytes_max.min(window_bytes),

@@ -292,8 +292,8 @@ impl<'p> World<'p> {
                     let packet = Packet { lane, bytes: (&bytes[..]).into(), segment_bytes };
                     spent_ns = self.send(index, now_ns, spent_ns, to, &packet);
                 }
-                Some(Output::Persist { ring_seq }) => {
-                    self.machines[index].other.push_back(Input::Persisted { ring_seq });
+                Some(Output::Persist(stored)) => {
+                    self.machines[index].other.push_back(Input::Persisted(stored));
                 }
                 Some(Output::Event(event)) => {
                     spent_ns = self.event(index, now_ns, spent_ns, &event)

@@ -233,7 +233,7 @@ impl Control {
         for _ in 0..MESSAGES_PER_TURN {
             match self.channel.next_for_control() {
                 Some(ToControl::Trace { wall_ns, trace }) => self.trace(wall_ns, &trace),
-                Some(ToControl::Persist { ring_seq }) => self.keeper.ask(ring_seq),
+                Some(ToControl::Persist(stored)) => self.keeper.ask(stored),
                 Some(ToControl::Quorum(groups::QuorumEvent::Track { votes })) => {
                     self.votes.ask(votes);
                 }
@@ -293,15 +293,15 @@ impl Control {
     fn persist(&mut self) {
         match self.keeper.turn() {
             persist::Turn::Nothing => {}
-            persist::Turn::Stored { ring_seq, failures } => {
+            persist::Turn::Stored { stored, failures } => {
                 if failures > 0 {
                     let fields = [("failures", Field::Number(failures))];
                     self.log.say(Level::Info, "state stored again", &fields);
                 }
-                self.channel.tell_hot(ToHot::Persisted { ring_seq });
+                self.channel.tell_hot(ToHot::Persisted(stored));
             }
-            persist::Turn::Failed { ring_seq, error } => {
-                self.not_stored("ring_seq", ring_seq, &error)
+            persist::Turn::Failed { stored, error } => {
+                self.not_stored("ring_seq", stored.ring_seq, &error)
             }
         }
         if let Err(error) = self.votes.turn() {
@@ -385,7 +385,7 @@ impl Control {
 
     /// Writes down how the state was found and what the host lacks.
     pub(crate) fn say_start(&mut self, loaded: &Loaded) {
-        let ring_seq = ("ring_seq", Field::Number(loaded.ring_seq));
+        let ring_seq = ("ring_seq", Field::Number(loaded.stored.ring_seq));
         match &loaded.found {
             Found::Stored => self.log.say(Level::Debug, "ring number read", &[ring_seq]),
             Found::Missing => self.log.say(

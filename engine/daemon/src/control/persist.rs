@@ -1,7 +1,9 @@
-//! Stores ring numbers as the hot thread asks for them, and tries again when the disk does not take them.
+//! Stores what the hot thread asks for, and tries again when the disk does not take them.
 
 use std::io;
 use std::time::{Duration, Instant};
+
+use node::Stored;
 
 use crate::state::State;
 
@@ -15,17 +17,17 @@ const RETRY_MAX: Duration = Duration::from_secs(5);
 pub(super) enum Turn {
     /// Nothing is due.
     Nothing,
-    /// The number is durable, after so many failures.
+    /// It is durable, after so many failures.
     Stored {
-        /// The number.
-        ring_seq: u64,
+        /// What.
+        stored: Stored,
         /// Attempts that failed before.
         failures: u64,
     },
     /// It is not; it will be tried again.
     Failed {
-        /// The number.
-        ring_seq: u64,
+        /// What.
+        stored: Stored,
         /// What the system said.
         error: io::Error,
     },
@@ -34,8 +36,8 @@ pub(super) enum Turn {
 /// Keeps the state file.
 pub(super) struct Keeper {
     state: State,
-    /// The number to store, and since which failures.
-    wanted: Option<u64>,
+    /// What to store, and since which failures.
+    wanted: Option<Stored>,
     failures: u64,
     retry_at: Option<Instant>,
     pause: Duration,
@@ -46,9 +48,9 @@ impl Keeper {
         Self { state, wanted: None, failures: 0, retry_at: None, pause: RETRY_MIN }
     }
 
-    /// Asks for a number to be stored. A higher one replaces one that waits.
-    pub(super) fn ask(&mut self, ring_seq: u64) {
-        self.wanted = Some(self.wanted.map_or(ring_seq, |waiting| waiting.max(ring_seq)));
+    /// Asks for something to be stored. It replaces what waits: numbers never fall.
+    pub(super) fn ask(&mut self, stored: Stored) {
+        self.wanted = Some(stored);
     }
 
     /// How long until the next attempt, if one waits.
@@ -61,23 +63,23 @@ impl Keeper {
 
     /// Stores what is due.
     pub(super) fn turn(&mut self) -> Turn {
-        let Some(ring_seq) = self.wanted else { return Turn::Nothing };
+        let Some(stored) = self.wanted else { return Turn::Nothing };
         if self.retry_at.is_some_and(|at| Instant::now() < at) {
             return Turn::Nothing;
         }
-        match self.state.store(ring_seq) {
+        match self.state.store(stored) {
             Ok(()) => {
                 let failures = std::mem::take(&mut self.failures);
                 self.wanted = None;
                 self.retry_at = None;
                 self.pause = RETRY_MIN;
-                Turn::Stored { ring_seq, failures }
+                Turn::Stored { stored, failures }
             }
             Err(error) => {
                 self.failures += 1;
                 self.retry_at = Some(Instant::now() + self.pause);
                 self.pause = (self.pause * 2).min(RETRY_MAX);
-                Turn::Failed { ring_seq, error }
+                Turn::Failed { stored, error }
             }
         }
     }
@@ -88,22 +90,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_disk_that_does_not_take_the_number_is_tried_again_and_the_highest_wins() {
+    fn a_disk_that_does_not_take_it_is_tried_again_and_the_last_wins() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state");
         let mut keeper = Keeper::new(State::new(&path));
         assert!(matches!(keeper.turn(), Turn::Nothing));
-        keeper.ask(64);
-        let Turn::Failed { ring_seq: 64, error } = keeper.turn() else { panic!("stored") };
+        let asked = |ring_seq| Stored { ring_seq, owed_ns: 9 };
+        keeper.ask(asked(64));
+        let Turn::Failed { stored, error } = keeper.turn() else { panic!("stored") };
+        assert_eq!(stored, asked(64));
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
         assert!(matches!(keeper.turn(), Turn::Nothing), "not before the pause is over");
-        keeper.ask(128);
-        keeper.ask(70);
+        keeper.ask(Stored { owed_ns: 70, ..asked(128) });
+        keeper.ask(asked(128));
         assert!(keeper.retry_in().is_some_and(|pause| pause <= RETRY_MIN));
         std::fs::create_dir(&path).unwrap();
         keeper.retry_at = None;
-        assert!(matches!(keeper.turn(), Turn::Stored { ring_seq: 128, failures: 1 }));
+        let Turn::Stored { stored, failures: 1 } = keeper.turn() else { panic!("not stored") };
+        assert_eq!(stored, asked(128));
         assert_eq!(keeper.retry_in(), None);
-        assert_eq!(State::new(&path).load(0).unwrap().ring_seq, 128);
+        assert_eq!(State::new(&path).load(0).unwrap().stored, asked(128));
     }
 }

@@ -38,7 +38,8 @@ use awaited::Awaited;
 use driver::Driver;
 use idle::{Rest, Strategy};
 use programs::{Programs, Scratch, deliver, input};
-pub(crate) use setup::{Plan, Started, access, start};
+use setup::token_timeout;
+pub(crate) use setup::{Plan, Started, access, owed_ns_max, start};
 use takeover::Positions;
 pub(crate) use takeover::Takeover;
 
@@ -199,8 +200,8 @@ impl Hot {
                     self.channel.tell_control(ToControl::Quorum(event));
                 }
                 Output::Event(event) => deliver(&mut self.server, &mut self.scratch, event),
-                Output::Persist { ring_seq } => {
-                    self.channel.tell_control(ToControl::Persist { ring_seq });
+                Output::Persist(stored) => {
+                    self.channel.tell_control(ToControl::Persist(stored));
                 }
                 Output::Trace(trace) => self.trace(now_ns, trace),
                 Output::Left => self.left = true,
@@ -240,15 +241,22 @@ impl Hot {
                 seen = None;
             }
             match message {
-                ToHot::Persisted { ring_seq } => self.handle(Input::Persisted { ring_seq }),
+                ToHot::Persisted(stored) => self.handle(Input::Persisted(stored)),
                 ToHot::Snapshot { ask } => {
                     let snapshot =
                         seen.get_or_insert_with(|| Arc::new(self.snapshot(now_ns))).clone();
                     self.channel.tell_control(ToControl::Snapshot { ask, snapshot });
                 }
                 ToHot::Change(request, takeover) => {
-                    if takeover.is_some() {
-                        self.takeover = takeover;
+                    if let Some(takeover) = takeover {
+                        let config = &takeover.config;
+                        let expected = Input::Expect {
+                            token_timeout: token_timeout(config),
+                            consensus_us: config.totem.consensus_timeout_us,
+                            nodes: config.nodes.len(),
+                        };
+                        self.takeover = Some(takeover);
+                        self.handle(expected);
                     }
                     self.handle(Input::Change(request));
                 }

@@ -39,8 +39,8 @@ pub(crate) struct Plan {
     pub(crate) boot: BootId,
     /// Randomness for jitter and for the first session's number.
     pub(crate) seed: u64,
-    /// Highest ring number that may have been used.
-    pub(crate) ring_seq: u64,
+    /// What was on the disk.
+    pub(crate) stored: node::Stored,
     /// The most votes that were ever expected, if that is kept.
     pub(crate) expected_votes_tracked: u32,
 }
@@ -294,10 +294,24 @@ fn faulty(
     Ok(Lossy::new(driver, pool.clone(), me as u16, nodes.len() as u16, faults, seed))
 }
 
+/// Intervals of the ring; its windows are as usual.
+fn intervals(config: &Config) -> totem::Tuning {
+    totem::Tuning { consensus_us: config.totem.consensus_timeout_us, ..totem::Tuning::default() }
+}
+
+/// The longest time that this node can owe others under a configuration, nanoseconds; 0 where votes are not
+/// counted.
+pub(crate) fn owed_ns_max(config: &Config) -> u64 {
+    if !config.quorum.votequorum {
+        return 0;
+    }
+    totem::owed_ns_max(token_timeout(config), config.nodes.len(), &intervals(config))
+}
+
 fn node_config<'p>(plan: &'p Plan, transport: &Links<Lossy<Driver>>) -> node::Config<'p> {
     let config = &plan.config;
     let caps = transport.caps();
-    let tuning = totem::Tuning::default();
+    let tuning = intervals(config);
     let global_window_bytes = tuning.global_window_bytes.min(window_bytes(config));
     node::Config {
         me: NodeId(config.me),
@@ -313,11 +327,10 @@ fn node_config<'p>(plan: &'p Plan, transport: &Links<Lossy<Driver>>) -> node::Co
         token_timeout: token_timeout(config),
         config_version: config.config_version,
         config_hash: config.shared_hash(),
-        ring_seq_stored: plan.ring_seq,
+        stored: plan.stored,
         tuning: totem::Tuning {
             global_window_bytes,
             personal_window_bytes_max: tuning.personal_window_bytes_max.min(global_window_bytes),
-            consensus_us: config.totem.consensus_timeout_us,
             ..tuning
         },
         limits: group_limits(config),

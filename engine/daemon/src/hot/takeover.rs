@@ -124,6 +124,7 @@ impl Hot {
             ring,
             nodes: config.nodes.iter().map(|node| NodeId(node.id)).collect(),
             token_timeout: token_timeout(&config),
+            consensus_us: config.totem.consensus_timeout_us,
             config_version: config.config_version,
             config_hash: config.shared_hash(),
             limits: group_limits(&config),

@@ -9,3 +9,4 @@ mod links;
 mod order;
 mod reload;
 mod services;
+mod votes;

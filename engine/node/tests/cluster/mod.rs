@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use frame::{Class, FrameMut, Pool, PoolConfig};
 use groups::{Clients, Event, GroupHandle, Pulled, PulledKind};
 use link::{Provider, Security};
-use node::{Config, Dest, Input, Lane, Node, Output};
+use node::{Config, Dest, Input, Lane, Node, Output, Stored};
 use totem::{TokenTimeout, Tuning};
 use wire::run::{ALIGN, RECORD_HEADER_BYTES};
 use wire::{BootId, NodeId};
@@ -92,7 +92,7 @@ pub struct Cluster {
     /// Arrival time and number keep packets in order.
     network: BTreeMap<(u64, u64), Packet>,
     packets: u64,
-    stored: BTreeMap<NodeId, u64>,
+    stored: BTreeMap<NodeId, Stored>,
     boots: u8,
     /// Pairs that do not hear each other.
     pub cut: BTreeSet<(NodeId, NodeId)>,
@@ -160,7 +160,7 @@ impl Cluster {
             token_timeout: TokenTimeout::Auto { min_us: 2_000, max_us: 50_000 },
             config_version: self.config.0,
             config_hash: self.config.1,
-            ring_seq_stored: self.stored.get(&id).copied().unwrap_or(0),
+            stored: self.stored.get(&id).copied().unwrap_or_default(),
             tuning: Tuning::default(),
             limits: groups::Limits::default(),
             quorum: None,
@@ -211,13 +211,10 @@ impl Cluster {
                 }
                 Output::Event(event) => engine.events.push(event),
                 Output::Change(event) => engine.changes.push(event),
-                Output::Persist { ring_seq } => {
-                    self.stored.insert(id, ring_seq);
-                    engine.node.handle(
-                        self.now_ns,
-                        Input::Persisted { ring_seq },
-                        &mut engine.clients,
-                    );
+                Output::Persist(stored) => {
+                    self.stored.insert(id, stored);
+                    let input = Input::Persisted(stored);
+                    engine.node.handle(self.now_ns, input, &mut engine.clients);
                 }
                 Output::Trace(_) => {}
                 Output::Left => engine.left = true,

@@ -130,6 +130,7 @@ impl World {
             ring,
             nodes: file.nodes.clone(),
             token_timeout: file.token_timeout(),
+            consensus_us: self.scenario.tuning.consensus_us,
             config_version: file.version,
             config_hash: file.hash,
             limits: groups::Limits::default(),

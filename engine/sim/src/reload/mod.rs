@@ -91,6 +91,12 @@ impl World {
             return self.control(host, life, Input::Change(request));
         }
         r.standing.checked = answer.good.then_some((*change, found));
+        if answer.good {
+            let file = self.files.get(found);
+            let (token_timeout, nodes) = (file.token_timeout(), file.nodes.len());
+            let consensus_us = self.scenario.tuning.consensus_us;
+            self.control(host, life, Input::Expect { token_timeout, consensus_us, nodes });
+        }
         let step = ReloadStep::Answered { good: answer.good };
         self.record(life, What::Reload { change: *change, step });
         let request = Request::Answer { change: *change, answer };

@@ -112,12 +112,12 @@ impl World {
         };
         if !changed {
             let min_us = *self.fault_rng.pick(&[10_000, 20_000, 50_000]);
-            let max_us = *self.fault_rng.pick(&[200_000, 300_000]);
-            // Where votes are counted, a node that restarts waits as long as its file's upper bound suggests for
-            // what its last life may owe.
+            // Where votes are counted, a node that restarts owes as much as its last life's upper bound says, so
+            // that bound falls far; and all members of a ring must have the same.
             let counted = self.scenario.ballot.is_some();
-            file.timeout_us = (min_us, if counted { file.timeout_us.1 } else { max_us });
-            raised = self.fault_rng.chance(700_000);
+            let max_us: &[u64] = if counted { &[60_000, 300_000] } else { &[200_000, 300_000] };
+            file.timeout_us = (min_us, *self.fault_rng.pick(max_us));
+            raised = self.fault_rng.chance(700_000) || counted;
         }
         if raised {
             file.version += 1;

@@ -65,7 +65,7 @@ struct Side {
     pool: Pool,
     clients: Queue,
     groups: Vec<(u32, GroupHandle)>,
-    stored: u64,
+    stored: node::Stored,
     sessions: u32,
     boots: u8,
 }
@@ -92,7 +92,7 @@ pub(super) struct World {
 impl World {
     pub(super) fn new() -> Self {
         let start_ns = 1_000_000;
-        let sides = [0, 1].map(|at| Side::start(at, 1, 0, 0, start_ns));
+        let sides = [0, 1].map(|at| Side::start(at, 1, node::Stored::default(), 0, start_ns));
         let mut world = Self {
             now_ns: start_ns,
             sides,
@@ -310,13 +310,10 @@ impl World {
                         self.flying.push_back(Datagram { at_ns, to: 1 - at, lane, bytes });
                     }
                 }
-                Output::Persist { ring_seq } => {
-                    side.stored = ring_seq;
-                    side.node.handle(
-                        self.now_ns,
-                        node::Input::Persisted { ring_seq },
-                        &mut side.clients,
-                    );
+                Output::Persist(stored) => {
+                    side.stored = stored;
+                    let input = node::Input::Persisted(stored);
+                    side.node.handle(self.now_ns, input, &mut side.clients);
                 }
                 Output::Event(Event::Joined { session, group, .. }) => {
                     side.groups.push((session, group));
@@ -328,7 +325,7 @@ impl World {
 }
 
 impl Side {
-    fn start(at: usize, boots: u8, stored: u64, sessions: u32, now_ns: u64) -> Self {
+    fn start(at: usize, boots: u8, stored: node::Stored, sessions: u32, now_ns: u64) -> Self {
         let pool = POOLS.with(|pools| pools[at].clone());
         let config = Config {
             me: id(at),
@@ -344,7 +341,7 @@ impl Side {
             token_timeout: TokenTimeout::Auto { min_us: 2_000, max_us: 20_000 },
             config_version: 1,
             config_hash: 1,
-            ring_seq_stored: stored,
+            stored,
             tuning: Tuning { window_frames: 256, ..Tuning::default() },
             limits: groups::Limits { sessions_max: 64, memberships_max: 64 },
             quorum: None,
