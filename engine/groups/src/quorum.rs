@@ -73,6 +73,13 @@ pub enum QuorumEvent {
         /// Whether it succeeded; else a device of another name is registered.
         accepted: bool,
     },
+    /// What a node's quorum device has to say for itself, or nothing any more.
+    Extra {
+        /// The node.
+        node: NodeId,
+        /// Empty: nothing.
+        bytes: Box<[u8]>,
+    },
 }
 
 /// Why the quorum part wants to be called at a time.
@@ -466,6 +473,9 @@ impl Quorum {
                 }
                 votequorum::Event::Track { votes } => {
                     self.events.push_back(QuorumEvent::Track { votes });
+                }
+                votequorum::Event::Extra { node, bytes } => {
+                    self.events.push_back(QuorumEvent::Extra { node, bytes });
                 }
                 votequorum::Event::Registered { accepted } => {
                     self.events.push_back(QuorumEvent::Registered { accepted });

@@ -449,3 +449,47 @@ fn nobody_speaks_for_another_node() {
     cluster.node(1).deliver(NodeId(2), &wire::quorum::Quorum::Info(lie));
     assert_eq!(cluster.nodes[&1].info(NodeId(3)), before);
 }
+
+/// Extra information that a node was told of: the node it is about, and how many bytes.
+fn told_extra(events: &[Event]) -> Vec<(u32, usize)> {
+    let extra = |event: &Event| match event {
+        Event::Extra { node, bytes } => Some((node.0, bytes.len())),
+        _ => None,
+    };
+    events.iter().filter_map(extra).collect()
+}
+
+#[test]
+fn what_a_device_has_to_say_is_known_everywhere_while_it_is_registered() {
+    let mut cluster = with_device(&[1, 1, 1]);
+    cluster.ring(&[1, 2]);
+    assert_eq!(cluster.node(1).device_set_extra(b"more"), Err(Refusal::NotRegistered));
+    cluster.register(1);
+    let long: Vec<u8> = (0..4096).map(|at| (at / 7) as u8).collect();
+    assert_eq!(cluster.node(1).device_set_extra(&[0; 4097]), Err(Refusal::Impossible));
+    assert_eq!(cluster.node(1).device_set_extra(&long), Ok(()));
+    cluster.exchange();
+    for id in [1, 2] {
+        assert_eq!(cluster.node(id).device_extra(NodeId(1)), Ok(&long[..]));
+        assert_eq!(cluster.node(id).device_extra(NodeId(9)), Err(Refusal::NoSuchNode));
+        let flags = cluster.node(id).info(NodeId(1)).unwrap().flags;
+        assert!(flags.contains(InfoFlags::DEVICE_EXTRA), "{flags:?}");
+        assert_eq!(told_extra(&cluster.events(id)), [(1, 4096)]);
+    }
+    // Who comes learns it in the barrier, and who is there hears it again.
+    cluster.ring(&[1, 2, 3]);
+    assert_eq!(cluster.node(3).device_extra(NodeId(1)), Ok(&long[..]));
+    assert_eq!(told_extra(&cluster.events(3)), [(1, 4096)]);
+    // A new life has nothing to say, and the others hear of that.
+    cluster.events(2);
+    cluster.start(1);
+    cluster.ring(&[1, 2, 3]);
+    assert_eq!(told_extra(&cluster.events(2)), [(1, 0)]);
+    assert_eq!(cluster.node(3).device_extra(NodeId(1)), Ok(&[][..]));
+    cluster.register(1);
+    assert_eq!(cluster.node(1).device_set_extra(b"once more"), Ok(()));
+    assert_eq!(cluster.node(1).device_unregister(DEVICE), Ok(()));
+    cluster.exchange();
+    assert_eq!(told_extra(&cluster.events(3)), [(1, 0), (1, 9), (1, 0)]);
+    assert!(!cluster.node(3).info(NodeId(1)).unwrap().flags.contains(InfoFlags::DEVICE_EXTRA));
+}

@@ -10,6 +10,12 @@ pub const DEVICE_NAME_BYTES_MAX: usize = 254;
 /// Most nodes that one [`Quorum::Present`] says are gone. Who is left out is only waited for.
 pub const GONE_MAX: usize = 32;
 
+/// Most bytes that a quorum device has to say for itself: as many as Corosync's.
+pub const EXTRA_BYTES_MAX: usize = 4096;
+
+/// Most bytes of it in one message: what fits where the rename of a device does.
+pub const EXTRA_PART_BYTES_MAX: usize = QUORUM_BYTES_MAX - 1 - 2 - 2;
+
 /// Bytes that hold the content of any quorum message: the rename of a device.
 pub const QUORUM_BYTES_MAX: usize = 1 + 2 * (1 + DEVICE_NAME_BYTES_MAX);
 
@@ -27,6 +33,17 @@ pub struct NodeInfo {
     pub expected_votes: u32,
     /// Bits of `groups::votequorum::NodeFlags`.
     pub flags: u32,
+}
+
+/// A part of what the sender's quorum device has to say for itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExtraPart<'a> {
+    /// Bytes of the whole, at most [`EXTRA_BYTES_MAX`]; zero: it has nothing to say any more.
+    pub total: u16,
+    /// Where the part begins.
+    pub offset: u16,
+    /// The part; empty only if the whole is.
+    pub bytes: &'a [u8],
 }
 
 /// A checked quorum message.
@@ -81,6 +98,8 @@ pub enum Quorum<'a> {
         /// Microseconds that the sender would still have to wait if a quorum came about.
         wait_us: u64,
     },
+    /// What the sender's quorum device has to say for itself; parts follow each other.
+    Extra(ExtraPart<'a>),
 }
 
 /// Nodes that are gone: each with the boot number it had (`control::StateHeader::boot`), because a new
@@ -133,6 +152,7 @@ const UNREGISTER: u8 = 6;
 const RENAME: u8 = 7;
 const PRESENT: u8 = 8;
 const READY: u8 = 9;
+const EXTRA: u8 = 10;
 
 impl<'a> Quorum<'a> {
     /// Reads a message that fills `content`.
@@ -166,6 +186,18 @@ impl<'a> Quorum<'a> {
                 Self::Present { ring, ready: ready == 1, gone: Gone { entries } }
             }
             READY => Self::Ready { ring: r.ring()?, wait_us: r.u64()? },
+            EXTRA => {
+                let (total, offset) = (r.u16()?, r.u16()?);
+                if usize::from(total) > EXTRA_BYTES_MAX {
+                    return Err(r.bad("extra length", total.into()));
+                }
+                let bytes = r.take(r.left())?;
+                let rest = usize::from(total).checked_sub(usize::from(offset));
+                if rest.is_none_or(|rest| bytes.len() > rest) || bytes.is_empty() && total > 0 {
+                    return Err(r.bad("extra part", bytes.len() as u64));
+                }
+                Self::Extra(ExtraPart { total, offset, bytes })
+            }
             other => return Err(r.bad("operation", other.into())),
         };
         match r.left() {
@@ -195,6 +227,12 @@ impl<'a> Quorum<'a> {
                 w.u8(PRESENT).ring(ring).u8(ready.into()).u8(count).put(gone.entries)
             }
             Self::Ready { ring, wait_us } => w.u8(READY).ring(ring).u64(wait_us),
+            Self::Extra(ExtraPart { bytes, .. }) if bytes.len() > EXTRA_PART_BYTES_MAX => {
+                return None;
+            }
+            Self::Extra(ExtraPart { total, offset, bytes }) => {
+                w.u8(EXTRA).u16(total).u16(offset).put(bytes)
+            }
         }
         .finish()
     }

@@ -1,7 +1,9 @@
 //! Golden bytes of quorum messages: a change here is a change of the protocol.
 
 use synchrotron_wire::control::{CONTROL_BYTES_MIN, Control, parse, write_quorum};
-use synchrotron_wire::quorum::{DEVICE_NAME_BYTES_MAX, GONE_MAX, Gone, NodeInfo, Quorum};
+use synchrotron_wire::quorum::{
+    DEVICE_NAME_BYTES_MAX, EXTRA_PART_BYTES_MAX, ExtraPart, GONE_MAX, Gone, NodeInfo, Quorum,
+};
 use synchrotron_wire::{NodeId, RingId};
 
 const RING: RingId = RingId { seq: 7, rep: NodeId(3) };
@@ -24,6 +26,11 @@ fn messages_have_these_bytes() {
     #[rustfmt::skip]
     assert_eq!(body(&Quorum::Rename { old: b"ab", new: b"c" }), [
         5, 0, 0, 0, 6, 0, 0, 0, 7, 2, b'a', b'b', 1, b'c', 0, 0,
+    ]);
+    let part = ExtraPart { total: 0x0102, offset: 1, bytes: b"ab" };
+    #[rustfmt::skip]
+    assert_eq!(body(&Quorum::Extra(part)), [
+        5, 0, 0, 0, 7, 0, 0, 0, 10, 2, 1, 1, 0, b'a', b'b', 0,
     ]);
     let mut buf = Gone::buffer();
     let gone = Gone::write(&mut buf, [(NodeId(4), 5)].into_iter());
@@ -52,6 +59,8 @@ fn every_message_is_read_back() {
         Quorum::Rename { old: &longest, new: &longest },
         Quorum::Present { ring: RING, ready: false, gone },
         Quorum::Ready { ring: RING, wait_us: 1 << 40 },
+        Quorum::Extra(ExtraPart { total: 0, offset: 0, bytes: b"" }),
+        Quorum::Extra(ExtraPart { total: 4096, offset: 9, bytes: &[7; EXTRA_PART_BYTES_MAX] }),
     ];
     for message in messages {
         let bytes = body(&message);
@@ -66,10 +75,15 @@ fn every_message_is_read_back() {
 #[test]
 fn what_nobody_sends_is_refused() {
     let refused = |content: &[u8]| Quorum::parse(content).is_err();
-    assert!(refused(&[]) && refused(&[0]) && refused(&[10]), "operations");
+    assert!(refused(&[]) && refused(&[0]) && refused(&[11]), "operations");
     assert!(refused(&[4, 0]), "more than the message");
     assert!(refused(&[5, 0]) && refused(&[5, 255]), "name lengths");
     assert!(refused(&[5, 3, b'a', b'b']), "a name cut short");
+    assert!(refused(&[10, 1, 0x10, 0, 0, 1]), "more than a device may say");
+    assert!(refused(&[10, 1, 0, 1, 0, 1]) && refused(&[10, 1, 0, 2, 0, 1]), "past the whole");
+    assert!(refused(&[10, 1, 0, 0, 0]), "a part of nothing");
+    let long = ExtraPart { total: 4096, offset: 0, bytes: &[0; EXTRA_PART_BYTES_MAX + 1] };
+    assert!(Quorum::Extra(long).emit(&mut [0; 600]).is_none());
     let mut present = [0; 15];
     present[0] = 8;
     assert!(!refused(&present));

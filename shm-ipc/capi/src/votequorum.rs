@@ -102,6 +102,7 @@ pub struct VotequorumModelV1 {
 
 struct Votequorum {
     callbacks: VotequorumCallbacks,
+    extra: ExtraFn,
     /// The word given with the track.
     tracked: AtomicU64,
     connection: Connection<()>,
@@ -117,7 +118,7 @@ pub extern "C" fn votequorum_initialize(
 ) -> CsError {
     guard(|| {
         let none = VotequorumCallbacks { quorum: None, expected: None, nodes: None };
-        open(handle, value_at(callbacks).unwrap_or(none))
+        open(handle, value_at(callbacks).unwrap_or(none), None)
     })
 }
 
@@ -131,17 +132,17 @@ pub extern "C" fn votequorum_model_initialize(
         if value_at(model.cast::<i32>())? != 1 {
             return Err(INVALID_PARAM);
         }
-        let VotequorumModelV1 { quorum, expected, nodes, .. } = value_at(model)?;
-        open(handle, VotequorumCallbacks { quorum, expected, nodes })
+        let VotequorumModelV1 { quorum, expected, nodes, extra, .. } = value_at(model)?;
+        open(handle, VotequorumCallbacks { quorum, expected, nodes }, extra)
     })
 }
 
-fn open(handle: *mut u64, callbacks: VotequorumCallbacks) -> Outcome {
+fn open(handle: *mut u64, callbacks: VotequorumCallbacks, extra: ExtraFn) -> Outcome {
     if handle.is_null() {
         return Err(INVALID_PARAM);
     }
     let (connection, tracked) = (Connection::open(())?, AtomicU64::new(0));
-    put(handle, HANDLES.insert(Arc::new(Votequorum { callbacks, tracked, connection })))
+    put(handle, HANDLES.insert(Arc::new(Votequorum { callbacks, extra, tracked, connection })))
 }
 
 /// Disconnects.
@@ -305,7 +306,8 @@ pub extern "C" fn votequorum_qdevice_master_wins(
     })
 }
 
-/// What a node's quorum device has to say for itself; `size` is the room, and then what was used.
+/// What a node's quorum device has to say for itself. There must be room for the longest that it can be: as with
+/// Corosync, `size` is set and not looked at.
 #[unsafe(no_mangle)]
 pub extern "C" fn votequorum_get_qdevice_extra_info(
     handle: u64,
@@ -314,19 +316,19 @@ pub extern "C" fn votequorum_get_qdevice_extra_info(
     extra: *mut c_void,
 ) -> CsError {
     guard(|| {
-        let room = value_at(size)? as usize;
+        if size.is_null() || extra.is_null() {
+            return Err(INVALID_PARAM);
+        }
         let asked = request(Request::QdeviceExtraGet { node });
         let Any::Votequorum(Answer::QdeviceExtra(found)) =
             HANDLES.get(handle)?.connection.ask(&asked)?
         else {
             return Err(STRANGE);
         };
-        if !extra.is_null() {
-            let len = found.len().min(room);
-            // SAFETY: not null, and by contract it has room for `size` bytes.
-            unsafe { extra.cast::<u8>().copy_from_nonoverlapping(found.as_ptr(), len) };
-        }
-        put(size, found.len() as u32)
+        let len = found.len().min(QDEVICE_EXTRA_BYTES_MAX);
+        // SAFETY: not null, and by contract it has room for `QDEVICE_EXTRA_BYTES_MAX` bytes.
+        unsafe { extra.cast::<u8>().copy_from_nonoverlapping(found.as_ptr(), len) };
+        put(size, len as u32)
     })
 }
 
@@ -355,13 +357,14 @@ pub extern "C" fn votequorum_dispatch(handle: u64, flags: i32) -> CsError {
         votequorum.connection.dispatch(flags, &mut |notice| {
             if let AnyNotice::Votequorum(notice) = notice {
                 let context = votequorum.tracked.load(Ordering::Relaxed);
-                call(handle, context, &votequorum.callbacks, notice);
+                call(handle, context, &votequorum, notice);
             }
         })
     })
 }
 
-fn call(handle: u64, context: u64, callbacks: &VotequorumCallbacks, notice: Notice) {
+fn call(handle: u64, context: u64, votequorum: &Votequorum, notice: Notice) {
+    let callbacks = &votequorum.callbacks;
     match notice {
         Notice::Quorum { quorate, nodes } => {
             let Some(quorum) = callbacks.quorum else { return };
@@ -384,6 +387,12 @@ fn call(handle: u64, context: u64, callbacks: &VotequorumCallbacks, notice: Noti
             let Some(expected) = callbacks.expected else { return };
             // SAFETY: the program's own function of this type.
             unsafe { expected(handle, context, votes) };
+        }
+        Notice::QdeviceExtra { node, mut bytes } => {
+            let Some(extra) = votequorum.extra else { return };
+            let len = bytes.len() as u32;
+            // SAFETY: the program's own function of this type; the bytes live until it returns and are ours to give.
+            unsafe { extra(handle, context, node, len, bytes.as_mut_ptr().cast()) };
         }
     }
 }

@@ -316,6 +316,13 @@ static void votes_are(votequorum_handle_t h, uint64_t context, uint32_t quorate,
 	printf(" votes: context %lu, quorate %u, %u nodes\n", (unsigned long)context, quorate, count);
 }
 
+static void extra_is(votequorum_handle_t h, uint64_t context, uint32_t nodeid, uint32_t size, void *extra)
+{
+	notices++;
+	printf(" extra: context %lu, node %u, %u bytes %.4s\n", (unsigned long)context, nodeid, size,
+	       size ? (char *)extra : "none");
+}
+
 static void votings(void)
 {
 	votequorum_callbacks_t callbacks = {votes_are, NULL, NULL};
@@ -363,8 +370,9 @@ static void votings(void)
 	SAY(votequorum_qdevice_update(STALE, "device", "other"));
 	SAY(votequorum_qdevice_master_wins(STALE, "device", 1));
 	if (null) {
-		votequorum_model_v1_data_t model = {VOTEQUORUM_MODEL_V1, votes_are, NULL, NULL, NULL};
-		uint32_t size = sizeof(long_key);
+		votequorum_model_v1_data_t model = {VOTEQUORUM_MODEL_V1, NULL, NULL, NULL, extra_is};
+		static char said[VOTEQUORUM_QDEVICE_EXTRA_NODEINFO_MAXSIZE], found[sizeof(said)];
+		uint32_t size = 7;
 		votequorum_handle_t newer;
 
 		SAY(votequorum_getinfo(votes, 1, NULL));
@@ -372,10 +380,31 @@ static void votings(void)
 		SAY(votequorum_model_initialize(&newer, &model));
 		SAY(votequorum_model_initialize(&newer, NULL));
 		SAY(votequorum_set_qdevice_extra_info(votes, 4, "more"));
-		SAY(votequorum_set_qdevice_extra_info(votes, 5000, long_key));
-		SAY(votequorum_get_qdevice_extra_info(votes, 1, &size, long_key));
-		SAY(votequorum_get_qdevice_extra_info(votes, 99, &size, long_key));
-		SAY(votequorum_get_qdevice_extra_info(STALE, 1, &size, long_key));
+		SAY(votequorum_set_qdevice_extra_info(votes, 5000, said));
+		SAY(votequorum_get_qdevice_extra_info(votes, 1, &size, found));
+		printf(" %u bytes\n", size);
+		SAY(votequorum_get_qdevice_extra_info(votes, 99, &size, found));
+		SAY(votequorum_get_qdevice_extra_info(votes, 1, NULL, found));
+		SAY(votequorum_get_qdevice_extra_info(votes, 1, &size, NULL));
+		SAY(votequorum_get_qdevice_extra_info(STALE, 1, &size, found));
+		SAY(votequorum_qdevice_register(votes, "device"));
+		SAY(votequorum_fd_get(newer, &fd));
+		SAY(votequorum_trackstart(newer, 14, CS_TRACK_CHANGES));
+		memset(said, 's', sizeof(said));
+		notices = 0;
+		SAY(votequorum_set_qdevice_extra_info(votes, sizeof(said), said));
+		UNTIL(votequorum_dispatch, newer, fd, 1);
+		SAY(votequorum_get_qdevice_extra_info(votes, 1, &size, found));
+		printf(" %u bytes, the same: %d\n", size, memcmp(said, found, sizeof(said)) == 0);
+		SAY(votequorum_getinfo(votes, 1, &info));
+		printf(" flags %u\n", info.flags);
+		SAY(votequorum_trackstop(newer));
+		SAY(votequorum_trackstart(newer, 15, CS_TRACK_CHANGES));
+		UNTIL(votequorum_dispatch, newer, fd, 2);
+		SAY(votequorum_qdevice_unregister(votes, "device"));
+		UNTIL(votequorum_dispatch, newer, fd, 3);
+		SAY(votequorum_get_qdevice_extra_info(votes, 1, &size, found));
+		printf(" %u bytes\n", size);
 		SAY(votequorum_finalize(newer));
 	}
 	SAY(votequorum_finalize(votes));

@@ -67,7 +67,7 @@ pub enum Request {
         /// Whether it is.
         allow: bool,
     },
-    /// [`Answer::QdeviceExtra`], or `NotExist`. Node 0 is this one.
+    /// [`Answer::QdeviceExtra`], or `NotExist`. Node 0 is the device of no node in particular, which says nothing.
     QdeviceExtraGet {
         /// Of which node's device.
         node: u32,
@@ -182,5 +182,12 @@ pub enum Notice {
     Expected {
         /// How many.
         votes: u32,
+    },
+    /// What a node's quorum device has to say for itself.
+    QdeviceExtra {
+        /// The node.
+        node: u32,
+        /// Empty: nothing any more.
+        bytes: Vec<u8>,
     },
 }

@@ -32,9 +32,11 @@ pub(super) fn answer(
         }
         Request::QdeviceMasterWins { name, allow } => done(votes.device_master_wins(name, *allow)),
         Request::Track(_) | Request::Untrack => Some(Err(Failure::BadOperation)),
-        Request::QdeviceExtraGet { .. } | Request::QdeviceExtraSet { .. } => {
-            Some(Err(Failure::NotSupported))
+        Request::QdeviceExtraGet { node } => {
+            let extra = votes.device_extra(NodeId(*node)).map_err(failure);
+            Some(extra.map(|bytes| Any::Votequorum(Answer::QdeviceExtra(bytes.to_vec()))))
         }
+        Request::QdeviceExtraSet { bytes } => done(votes.device_set_extra(bytes)),
     }
 }
 

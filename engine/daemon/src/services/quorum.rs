@@ -38,6 +38,8 @@ pub(super) struct Quorum {
     /// The ring whose votes are being counted, or were.
     judged: (Ring, Vec<u32>),
     nodes: Vec<(u32, votequorum::NodeState)>,
+    /// What the quorum devices of nodes have to say for themselves, never empty.
+    extras: BTreeMap<u32, Vec<u8>>,
     trackers: BTreeMap<ConnectionId, Track>,
     vote_trackers: BTreeMap<ConnectionId, Track>,
     /// Who waits for the registration of a device.
@@ -53,6 +55,7 @@ impl Quorum {
             members: Vec::new(),
             judged: (Ring::default(), Vec::new()),
             nodes: Vec::new(),
+            extras: BTreeMap::new(),
             trackers: BTreeMap::new(),
             vote_trackers: BTreeMap::new(),
             registering: None,
@@ -103,11 +106,14 @@ impl Quorum {
                 if track.current || track.changes {
                     tell(acceptor, to, &self.judged_notice());
                     tell(acceptor, to, &self.votes_notice());
+                    for (node, bytes) in &self.extras {
+                        tell(acceptor, to, &extra_notice(*node, bytes));
+                    }
                 }
                 Outcome::Now(add(&mut self.vote_trackers, to, *track))
             }
             votequorum::Request::Untrack => Outcome::Now(remove(&mut self.vote_trackers, to)),
-            votequorum::Request::Info { .. } => Outcome::Ask(Question::Votes(request.clone())),
+            votequorum::Request::Info { .. } | votequorum::Request::QdeviceExtraGet { .. } => Outcome::Ask(Question::Votes(request.clone())),
             _ if !caller.trusted => Outcome::Now(Err(Failure::Access)),
             _ => Outcome::Ask(Question::Votes(request.clone())),
         }
@@ -150,6 +156,13 @@ impl Quorum {
                 let expected = votequorum::Notice::Expected { votes };
                 self.tell_all(true, &Notice::Votequorum(expected), acceptor);
             }
+            QuorumEvent::Extra { node, bytes } => {
+                self.tell_all(true, &extra_notice(node.0, &bytes), acceptor);
+                self.extras.remove(&node.0);
+                if !bytes.is_empty() {
+                    self.extras.insert(node.0, bytes.into());
+                }
+            }
             QuorumEvent::Registered { accepted } => {
                 let reply = if accepted { Ok(Answer::Done) } else { Err(Failure::Exist) };
                 if let Some(ask) = self.registering.take() {
@@ -190,6 +203,10 @@ impl Quorum {
         let (quorate, nodes) = (self.quorate, self.nodes.clone());
         Notice::Votequorum(votequorum::Notice::Quorum { quorate, nodes })
     }
+}
+
+fn extra_notice(node: u32, bytes: &[u8]) -> Notice {
+    Notice::Votequorum(votequorum::Notice::QdeviceExtra { node, bytes: bytes.to_vec() })
 }
 
 fn tell(acceptor: &mut Acceptor, to: ConnectionId, notice: &Notice) {

@@ -43,7 +43,8 @@ pub struct DeviceStatus {
 const FLAGS: NodeFlags = NodeFlags::DEVICE_REGISTERED
     .union(NodeFlags::DEVICE_ALIVE)
     .union(NodeFlags::DEVICE_VOTES)
-    .union(NodeFlags::DEVICE_MASTER_WINS);
+    .union(NodeFlags::DEVICE_MASTER_WINS)
+    .union(NodeFlags::DEVICE_EXTRA);
 
 impl Device {
     pub(super) fn new(options: Option<&DeviceOptions>) -> Self {
@@ -147,6 +148,7 @@ impl Votequorum {
         self.device.poll_ns = None;
         self.device.sync_waits = false;
         self.us_mut().flags.remove(FLAGS);
+        self.drop_extra();
         self.send_info(self.me);
         Ok(())
     }

@@ -31,6 +31,8 @@ bitflags::bitflags! {
         const DEVICE_VOTES = 256;
         /// The partition with its votes wins.
         const DEVICE_MASTER_WINS = 512;
+        /// It has something to say for itself.
+        const DEVICE_EXTRA = 1024;
     }
 }
 
@@ -38,6 +40,7 @@ impl InfoFlags {
     /// Those that are about a node's device.
     pub fn of_device() -> Self {
         Self::DEVICE_REGISTERED | Self::DEVICE_ALIVE | Self::DEVICE_VOTES | Self::DEVICE_MASTER_WINS
+            | Self::DEVICE_EXTRA
     }
 }
 
@@ -106,6 +109,7 @@ impl Votequorum {
             (NodeFlags::DEVICE_ALIVE, InfoFlags::DEVICE_ALIVE),
             (NodeFlags::DEVICE_VOTES, InfoFlags::DEVICE_VOTES),
             (NodeFlags::DEVICE_MASTER_WINS, InfoFlags::DEVICE_MASTER_WINS),
+            (NodeFlags::DEVICE_EXTRA, InfoFlags::DEVICE_EXTRA),
         ];
         for (from, to) in of_node {
             flags.set(to, entry.flags.contains(from));

@@ -10,6 +10,7 @@ use wire::{NodeId, RingId};
 
 use super::decide::{Extremes, has_winning_device, highest_expected, votes_needed};
 use super::device::Device;
+use super::extra::Extras;
 use super::options::{Options, Plan, Problem, TieBreaker};
 use super::table::{DEVICE, Entry, NodeFlags, NodeState, Table};
 
@@ -52,6 +53,13 @@ pub enum Event {
     Registered {
         /// Whether the device is registered; else another name is.
         accepted: bool,
+    },
+    /// What a node's device has to say for itself, or nothing any more.
+    Extra {
+        /// The node.
+        node: NodeId,
+        /// Empty: nothing.
+        bytes: Box<[u8]>,
     },
 }
 
@@ -107,6 +115,9 @@ pub struct Votequorum {
     /// have come into force elsewhere; empty when this node had no quorum in the last one.
     pub(super) wholes: Vec<Vec<NodeId>>,
     pub(super) device: Device,
+    /// What this node's device has to say, and what was said in order.
+    pub(super) extra: Box<[u8]>,
+    pub(super) extras: Extras,
     pub(super) table: Table,
     pub(super) needed: u32,
     pub(super) quorate: bool,
@@ -146,6 +157,8 @@ impl Votequorum {
             extremes: Extremes::default(),
             wholes: Vec::new(),
             device: Device::new(options.device.as_ref()),
+            extra: Box::default(),
+            extras: Extras::default(),
             table: Table::default(),
             needed: 0,
             quorate: false,
@@ -349,11 +362,16 @@ impl Votequorum {
 
     /// Queues a message that a program asked for.
     pub(super) fn request(&mut self, message: &Quorum<'_>) -> Result<(), Refusal> {
-        if self.outbox.len() >= OUTBOX_MAX {
+        if !self.has_room() {
             return Err(Refusal::TryAgain);
         }
         self.send(message);
         Ok(())
+    }
+
+    /// Whether a program may ask for more.
+    pub(super) fn has_room(&self) -> bool {
+        self.outbox.len() < OUTBOX_MAX
     }
 
     /// Tells the others what this node or its device counts for.

@@ -39,6 +39,7 @@ impl Votequorum {
             Quorum::Register { name } => self.registered(origin, name),
             Quorum::Unregister { .. } => self.unregistered(),
             Quorum::Rename { old, new } => self.renamed(old, new),
+            Quorum::Extra(part) => self.extra_part(origin, &part),
         }
     }
 
@@ -70,6 +71,9 @@ impl Votequorum {
             if quorate || self.tracks() { info.expected_votes } else { self.us().expected_votes };
         let entry = Entry { expected_votes, ..place };
         self.table.insert(node, entry);
+        if !flags.contains(NodeFlags::DEVICE_EXTRA) {
+            self.forget_extra(node);
+        }
         if self.last_man_standing && info.votes > 1 {
             self.last_man_standing = false;
             self.last_man_ns = None;

@@ -13,6 +13,7 @@
 
 mod decide;
 mod device;
+mod extra;
 mod info;
 mod machine;
 mod messages;

@@ -48,6 +48,9 @@ impl Votequorum {
         self.ring = ring;
         self.await_device(now_ns);
         self.send_info(self.me);
+        if !self.extra.is_empty() {
+            self.say_extra();
+        }
         self.send_info(DEVICE);
         if let Some(name) = self.device.name.clone() {
             self.send(&Quorum::Register { name: &name });

@@ -27,6 +27,8 @@ bitflags::bitflags! {
         const DEVICE_VOTES = 64;
         /// The partition that has the device's votes wins.
         const DEVICE_MASTER_WINS = 128;
+        /// The device has something to say for itself.
+        const DEVICE_EXTRA = 256;
         /// It was quorate until this ring, and the ring has who breaks a tie of those it was with. Ours alone.
         const BREAKS_TIE = 1 << 16;
     }
