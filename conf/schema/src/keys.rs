@@ -284,7 +284,7 @@ pub const KEYS: &[Key] = &[
     key("ipc", "allow_uids", Kind::Ids, &[], Default("[]"),
         "Users who may connect, beside root and the engine's own.").at_run_time(),
     key("ipc", "allow_gids", Kind::Ids, &[], Default("[]"),
-        "Groups whose users (by primary group) may connect.").at_run_time(),
+        "Groups whose members may connect.").at_run_time(),
     key("ipc", "private_uids", Kind::Ids, &[], Default("[]"),
         "Users of another trust domain: they get copies of their messages instead of the shared region.").at_run_time(),
     key("ipc", "private_gids", Kind::Ids, &[], Default("[]"),

@@ -2,7 +2,6 @@
 
 mod engine;
 
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -121,25 +120,33 @@ fn other_users_get_what_the_configuration_says() {
     setup.session.access.uids = vec![4001];
     setup.session.access.gids = vec![4002];
     setup.session.access.private_uids = vec![4003];
+    setup.session.access.private_gids = vec![4004];
     let engine = setup.start();
     // A copy of the binary where every user may read it.
     let binary = engine.dir.path().join("copy");
     std::fs::copy(std::env::current_exe().unwrap(), &binary).unwrap();
-    let said = |uid: u32, gid: u32| {
-        let mut command = Command::new(&binary);
+    let said = |uid: u32, gid: u32, groups: &str| {
+        let mut command = Command::new("setpriv");
+        command.args([format!("--reuid={uid}"), format!("--regid={gid}")]);
+        command.args([format!("--groups={groups}").as_str(), "--"]).arg(&binary);
         command.args(["--exact", "in_another_process", "--nocapture"]);
-        command.env(ROLE, "connect").env(SOCKET, engine.path()).uid(uid).gid(gid);
+        command.env(ROLE, "connect").env(SOCKET, engine.path());
         String::from_utf8(command.output().unwrap().stdout).unwrap()
     };
-    for (uid, gid, expected) in [
-        (4000, 4000, "refused NotAuthorised"),
-        (4001, 4000, "trust Shared, maps 2 of 2"),
-        (4000, 4002, "trust Shared, maps 2 of 2"),
-        (4003, 4002, "trust Private, maps 0 of 2"),
-        (0, 0, "trust Shared, maps 2 of 2"),
+    // More than the kernel is first asked for.
+    let many: Vec<String> = (5000..5200).chain([4002]).map(|gid| gid.to_string()).collect();
+    for (uid, gid, groups, expected) in [
+        (4000, 4000, "4005", "refused NotAuthorised"),
+        (4001, 4000, "4005", "trust Shared, maps 2 of 2"),
+        (4000, 4002, "4005", "trust Shared, maps 2 of 2"),
+        (4000, 4000, "4005,4002", "trust Shared, maps 2 of 2"),
+        (4000, 4000, &many.join(","), "trust Shared, maps 2 of 2"),
+        (4003, 4002, "4005", "trust Private, maps 0 of 2"),
+        (4001, 4002, "4005,4004", "trust Private, maps 0 of 2"),
+        (0, 0, "0", "trust Shared, maps 2 of 2"),
     ] {
-        let said = said(uid, gid);
-        assert!(said.contains(expected), "uid {uid} gid {gid}: {said}");
+        let said = said(uid, gid, groups);
+        assert!(said.contains(expected), "uid {uid} gid {gid} groups {groups}: {said}");
     }
 }
 

@@ -15,23 +15,24 @@ pub enum Trust {
 pub struct Access {
     /// Users that may connect.
     pub uids: Vec<u32>,
-    /// Primary groups whose users may connect.
+    /// Groups whose members may connect.
     pub gids: Vec<u32>,
     /// Users that may connect and get private copies only. Wins over everything else.
     pub private_uids: Vec<u32>,
-    /// Primary groups whose users may connect and get private copies only. Wins likewise.
+    /// Groups whose members may connect and get private copies only. Wins likewise.
     pub private_gids: Vec<u32>,
 }
 
 impl Access {
-    /// What a peer with these ids (from `SO_PEERCRED`) gets; `None`: it may not connect. `own_uid` is
-    /// the engine's.
-    pub fn admit(&self, uid: u32, gid: u32, own_uid: u32) -> Option<Trust> {
-        if self.private_uids.contains(&uid) || self.private_gids.contains(&gid) {
+    /// What a peer of this user and these groups (primary and supplementary) gets; `None`: it may not connect.
+    /// `own_uid` is the engine's.
+    pub fn admit(&self, uid: u32, gids: &[u32], own_uid: u32) -> Option<Trust> {
+        let in_one_of = |groups: &[u32]| gids.iter().any(|gid| groups.contains(gid));
+        if self.private_uids.contains(&uid) || in_one_of(&self.private_gids) {
             return Some(Trust::Private);
         }
         let known = uid == 0 || uid == own_uid;
-        (known || self.uids.contains(&uid) || self.gids.contains(&gid)).then_some(Trust::Shared)
+        (known || self.uids.contains(&uid) || in_one_of(&self.gids)).then_some(Trust::Shared)
     }
 }
 
@@ -47,12 +48,14 @@ mod tests {
             private_uids: vec![1001],
             private_gids: vec![60],
         };
-        assert_eq!(access.admit(0, 0, 7), Some(Trust::Shared));
-        assert_eq!(access.admit(7, 1, 7), Some(Trust::Shared));
-        assert_eq!(access.admit(1000, 1, 7), Some(Trust::Shared));
-        assert_eq!(access.admit(1001, 1, 7), Some(Trust::Private));
-        assert_eq!(access.admit(4, 50, 7), Some(Trust::Shared));
-        assert_eq!(access.admit(1000, 60, 7), Some(Trust::Private));
-        assert_eq!(access.admit(4, 4, 7), None);
+        assert_eq!(access.admit(0, &[0], 7), Some(Trust::Shared));
+        assert_eq!(access.admit(7, &[1], 7), Some(Trust::Shared));
+        assert_eq!(access.admit(1000, &[1], 7), Some(Trust::Shared));
+        assert_eq!(access.admit(1001, &[1], 7), Some(Trust::Private));
+        assert_eq!(access.admit(4, &[50], 7), Some(Trust::Shared));
+        assert_eq!(access.admit(4, &[4, 9, 50], 7), Some(Trust::Shared));
+        assert_eq!(access.admit(1000, &[60], 7), Some(Trust::Private));
+        assert_eq!(access.admit(4, &[50, 60], 7), Some(Trust::Private));
+        assert_eq!(access.admit(4, &[4, 9], 7), None);
     }
 }

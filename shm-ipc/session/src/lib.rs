@@ -2,7 +2,7 @@
 //! rings of shared memory that follow from it, and the rules by which both sides use them.
 //!
 //! Three parts:
-//! * [`Acceptor`], on the engine's control thread: listens, authorises (`SO_PEERCRED`), shakes hands, carries
+//! * [`Acceptor`], on the engine's control thread: listens, authorises (`SO_PEERCRED`, `SO_PEERGROUPS`), shakes hands, carries
 //!   requests and answers, notices when clients are gone.
 //! * [`Server`], on the engine's hot thread: reads submit rings, delivers, keeps what readers need, spills
 //!   and evicts those that lag.
@@ -22,6 +22,7 @@ pub mod layout;
 mod link;
 mod open;
 mod park;
+mod peer;
 mod seat;
 mod seqpacket;
 mod server;

@@ -1,5 +1,7 @@
 //! Questions of clients, and the connections they come from.
 
+use crate::access::Trust;
+
 /// What a client asked on its socket. Answer with [`crate::Acceptor::answer`], now or later.
 #[derive(Clone, Copy, Debug)]
 pub struct Ask<'a> {
@@ -8,9 +10,9 @@ pub struct Ask<'a> {
     /// Who asks.
     pub uid: u32,
     /// Who asks.
-    pub gid: u32,
-    /// Who asks.
     pub pid: u32,
+    /// How far it is trusted by now; `None`: it would not be let in any more.
+    pub trust: Option<Trust>,
     /// The session it asks in; `None` on a connection without rings.
     pub session: Option<u32>,
     /// The question; opaque to this crate.

@@ -6,10 +6,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
 
 use rustix::event::epoll;
-use rustix::net::{Shutdown, UCred, shutdown};
+use rustix::net::{Shutdown, shutdown};
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::hello::{ANSWER_BYTES_MAX, Cause, Head, MORE, Refusal, Request, Type};
+use crate::peer::Peer;
 use crate::seqpacket;
 
 /// Answers that may wait for a client to read them, in bytes: a few status documents. As much again may wait
@@ -89,13 +90,11 @@ pub(super) struct Connection {
     pub(super) trusted: bool,
     /// The session that hangs on this socket, from the Welcome to its end.
     pub(super) session: Option<u32>,
-    pub(super) uid: u32,
-    pub(super) gid: u32,
-    pub(super) pid: u32,
+    pub(super) peer: Peer,
 }
 
 impl Connection {
-    pub(super) fn new(fd: OwnedFd, peer: &UCred, trusted: bool, until: Instant) -> Self {
+    pub(super) fn new(fd: OwnedFd, peer: Peer, trusted: bool, until: Instant) -> Self {
         Self {
             main: Line::new(fd, epoll::EventFlags::IN),
             notices: None,
@@ -103,9 +102,7 @@ impl Connection {
             stage: Stage::Greeting { until },
             trusted,
             session: None,
-            uid: peer.uid.as_raw(),
-            gid: peer.gid.as_raw(),
-            pid: peer.pid.as_raw_nonzero().get() as u32,
+            peer,
         }
     }
 

@@ -54,7 +54,7 @@ impl Acceptor {
             _ => return Err(Cause::Protocol),
         };
         let connection = self.connections.get(&key).ok_or(Cause::Gone)?;
-        let trust = self.config.access.admit(connection.uid, connection.gid, self.own_uid);
+        let trust = self.config.access.admit(connection.peer.uid, connection.peer.gids(), self.own_uid);
         Ok((purpose, hello, trust.ok_or(Cause::NotAuthorised)?))
     }
 
@@ -100,7 +100,7 @@ impl Acceptor {
         welcome.submit_bytes = (sizes.submit_bytes as u32).into();
         welcome.private_bytes = (sizes.private_bytes as u32).into();
         let connection = self.connections.get_mut(&key).ok_or(Cause::Gone)?;
-        let (uid, gid, pid) = (connection.uid, connection.gid, connection.pid);
+        let (uid, gid, pid) = (connection.peer.uid, connection.peer.gid(), connection.peer.pid);
         // The engine learns of the session first: once the client has its Welcome it may write.
         self.seats += 1;
         self.sessions.insert(session, key);

@@ -26,6 +26,7 @@ use crate::access::{Access, Trust};
 use crate::config::Config;
 use crate::hello::Cause;
 use crate::link::{Arrival, Departure, Link};
+use crate::peer::Peer;
 use crate::seqpacket;
 use connection::{Connection, NOTICE_BYTES_MAX, NOTICES, Stage};
 
@@ -262,15 +263,15 @@ impl Acceptor {
     fn adopt(&mut self, fd: OwnedFd) {
         let key = self.next_connection;
         let data = epoll::EventData::new_u64(key);
-        let Ok(peer) = rustix::net::sockopt::socket_peercred(&fd) else { return };
+        let Ok(peer) = Peer::of(&fd) else { return };
         if epoll::add(&self.epoll, &fd, data, epoll::EventFlags::IN).is_err() {
             return;
         }
         self.next_connection += 1;
         self.counters.accepted += 1;
-        let (uid, gid) = (peer.uid.as_raw(), peer.gid.as_raw());
-        let trusted = self.config.access.admit(uid, gid, self.own_uid) == Some(Trust::Shared);
-        let connection = Connection::new(fd, &peer, trusted, Instant::now() + HANDSHAKE);
+        let trust = self.config.access.admit(peer.uid, peer.gids(), self.own_uid);
+        let trusted = trust == Some(Trust::Shared);
+        let connection = Connection::new(fd, peer, trusted, Instant::now() + HANDSHAKE);
         self.connections.insert(key, connection);
     }
 
@@ -342,8 +343,10 @@ impl Acceptor {
         };
         self.counters.asks += 1;
         let Stage::Open { session } = connection.stage else { return };
-        let (uid, gid, pid) = (connection.uid, connection.gid, connection.pid);
-        sink(&Ask { id: AskId { connection: key, request }, uid, gid, pid, session, bytes });
+        let Peer { uid, pid, .. } = connection.peer;
+        let trust = self.config.access.admit(uid, connection.peer.gids(), self.own_uid);
+        let id = AskId { connection: key, request };
+        sink(&Ask { id, uid, pid, trust, session, bytes });
     }
 
     /// Closes a connection; if it had a session, the engine is told.
