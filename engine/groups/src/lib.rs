@@ -15,7 +15,6 @@ extern crate alloc;
 mod api;
 mod barrier;
 pub mod cfg;
-pub mod cmap;
 mod config;
 mod deliver;
 mod local;

@@ -50,6 +50,26 @@ pub enum Value {
 }
 
 impl Value {
+    /// A string.
+    pub fn text(text: impl AsRef<str>) -> Self {
+        Self::Text(text.as_ref().as_bytes().to_vec())
+    }
+
+    /// The sum, wrapping in the value's type; `None` where that is no integer.
+    pub fn plus(&self, by: i32) -> Option<Self> {
+        Some(match self {
+            Self::I8(value) => Self::I8(value.wrapping_add(by as i8)),
+            Self::U8(value) => Self::U8(value.wrapping_add(by as u8)),
+            Self::I16(value) => Self::I16(value.wrapping_add(by as i16)),
+            Self::U16(value) => Self::U16(value.wrapping_add(by as u16)),
+            Self::I32(value) => Self::I32(value.wrapping_add(by)),
+            Self::U32(value) => Self::U32(value.wrapping_add(by as u32)),
+            Self::I64(value) => Self::I64(value.wrapping_add(by.into())),
+            Self::U64(value) => Self::U64(value.wrapping_add_signed(by.into())),
+            Self::F32(_) | Self::F64(_) | Self::Text(_) | Self::Binary(_) => return None,
+        })
+    }
+
     /// The number of its type, as Corosync numbers them (`CMAP_VALUETYPE_*`).
     pub fn type_code(&self) -> u8 {
         match self {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use groups::cmap::Value;
 use schema::corosync::{ConfKey, ConfValue};
+use services::cmap::Value;
 use schema::{Config, Encryption, TieBreaker, TokenTimeout};
 
 /// Services by name, in the order in which Corosync loads them, with their numbers there.
@@ -182,7 +182,7 @@ mod tests {
         ] {
             assert_eq!(keys.get(name), Some(&expected), "{name}");
         }
-        assert!(keys.keys().all(|key| groups::cmap::is_key(key)));
+        assert!(keys.keys().all(|key| super::super::store::is_key(key)));
         assert!(!keys.contains_key("totem.key"));
     }
 }

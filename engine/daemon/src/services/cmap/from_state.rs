@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use groups::cmap::Value;
 use schema::Config;
+use services::cmap::Value;
 
 use super::from_config::milliseconds;
 use crate::status::{Peer, Rules, Snapshot};

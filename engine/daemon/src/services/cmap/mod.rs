@@ -1,4 +1,4 @@
-//! The configuration map and its statistics: `groups::cmap` filled with what this node is, knows and counts.
+//! The configuration map and its statistics: a store (`store`) filled with what this node is, knows and counts.
 //!
 //! What comes from the configuration is written at the start and after a reload, what is about members
 //! whenever a snapshot of the hot thread comes: with every new ring, for a question about such keys, and every
@@ -6,20 +6,21 @@
 
 mod from_config;
 mod from_state;
+mod store;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use groups::cmap::{self as store, Writer};
 use schema::Config;
 use schema::corosync::ConfKey;
-use services::cmap::{Answer, Change, Events, Key, LIST_KEYS_MAX, Map, Notice, Request, Value};
+use services::cmap::{Answer, Events, Key, LIST_KEYS_MAX, Map, Notice, Request, Value};
 use services::{Answer as Any, Failure, Reply};
 use session::ConnectionId;
 
 use super::Outcome;
 use crate::status::Snapshot;
 use from_state::{Members, Statistics};
+use store::Writer;
 
 /// How often tracked keys are looked at: as Corosync looks at its statistics.
 const SCAN: Duration = Duration::from_millis(1500);
@@ -114,20 +115,20 @@ impl Cmap {
     fn write_services(&mut self) {
         for (number, (name, id)) in from_config::SERVICES.iter().enumerate() {
             let service = format!("internal_configuration.service.{number}");
-            self.put(&format!("{service}.name"), store::Value::text(format!("corosync_{name}")));
-            self.put(&format!("{service}.ver"), store::Value::U32(0));
-            self.put(&format!("runtime.services.{name}.service_id"), store::Value::U16(*id));
+            self.put(&format!("{service}.name"), Value::text(format!("corosync_{name}")));
+            self.put(&format!("{service}.ver"), Value::U32(0));
+            self.put(&format!("runtime.services.{name}.service_id"), Value::U16(*id));
         }
         for key in [
             "config.reload_in_progress",
             "config.totemconfig_reload_in_progress",
             CANCEL_WAIT_FOR_ALL,
         ] {
-            self.put(key, store::Value::U8(0));
+            self.put(key, Value::U8(0));
         }
     }
 
-    fn put(&mut self, key: &str, value: store::Value) {
+    fn put(&mut self, key: &str, value: Value) {
         // A good key; the engine may write all.
         let _ = self.config.set(Writer::Engine, key, value);
     }
@@ -148,25 +149,25 @@ impl Cmap {
 
     /// A reload begins, as those who track it must see before anything changes.
     pub(crate) fn reload_begins(&mut self) {
-        self.put("config.reload_in_progress", store::Value::U8(1));
-        self.put("config.totemconfig_reload_in_progress", store::Value::U8(1));
+        self.put("config.reload_in_progress", Value::U8(1));
+        self.put("config.totemconfig_reload_in_progress", Value::U8(1));
     }
 
     /// A reload is over; an error says why nothing was changed.
     pub(crate) fn reload_ends(&mut self, error: Option<&str>) {
         let status = if error.is_none() { 1 } else { Failure::FailedOperation.code().into() };
-        self.put("config.reload_status", store::Value::I32(status));
+        self.put("config.reload_status", Value::I32(status));
         match error {
             Some(error) => {
-                self.put("config.reload_error_message", store::Value::text(error));
+                self.put("config.reload_error_message", Value::text(error));
             }
             None => {
                 // It may not be there.
                 let _ = self.config.delete(Writer::Engine, "config.reload_error_message");
             }
         }
-        self.put("config.totemconfig_reload_in_progress", store::Value::U8(0));
-        self.put("config.reload_in_progress", store::Value::U8(0));
+        self.put("config.totemconfig_reload_in_progress", Value::U8(0));
+        self.put("config.reload_in_progress", Value::U8(0));
     }
 
     /// Users and groups that programs have let in while the engine runs: `uidgid.uid.N` and
@@ -174,7 +175,7 @@ impl Cmap {
     pub(crate) fn let_in(&self) -> (Vec<u32>, Vec<u32>) {
         let ids = |prefix: &str| {
             let keys = self.config.keys(prefix, "");
-            let set = keys.filter(|(_, value)| **value == store::Value::U8(1));
+            let set = keys.filter(|(_, value)| **value == Value::U8(1));
             set.filter_map(|(key, _)| key.strip_prefix(prefix)?.parse().ok()).collect()
         };
         (ids("uidgid.uid."), ids("uidgid.gid."))
@@ -182,9 +183,9 @@ impl Cmap {
 
     /// Whether a program wants that nobody waits for all nodes any longer; asked once.
     pub(super) fn take_cancel(&mut self) -> bool {
-        let asked = matches!(self.config.get(CANCEL_WAIT_FOR_ALL), Some(store::Value::U8(1..)));
+        let asked = matches!(self.config.get(CANCEL_WAIT_FOR_ALL), Some(Value::U8(1..)));
         if asked {
-            self.put(CANCEL_WAIT_FOR_ALL, store::Value::U8(0));
+            self.put(CANCEL_WAIT_FOR_ALL, Value::U8(0));
         }
         asked
     }
@@ -193,7 +194,7 @@ impl Cmap {
     pub(crate) fn shutdown_timeout(&self) -> Duration {
         const DEFAULT_MS: u32 = 5000;
         match self.config.get("cfg.shutdown_timeout") {
-            Some(store::Value::U32(ms)) => Duration::from_millis((*ms).into()),
+            Some(Value::U32(ms)) => Duration::from_millis((*ms).into()),
             _ => Duration::from_millis(DEFAULT_MS.into()),
         }
     }
@@ -261,7 +262,7 @@ impl Cmap {
         }
         match request {
             Request::Get { map, key } => match self.map(*map).get(key) {
-                Some(value) => Ok(Any::Cmap(Answer::Value(shown(value)))),
+                Some(value) => Ok(Any::Cmap(Answer::Value(value.clone()))),
                 None if store::is_key(key) => Err(Failure::NotExist),
                 None => Err(Failure::InvalidParameter),
             },
@@ -271,7 +272,7 @@ impl Cmap {
             // Programs write here to clear statistics, and for nothing else.
             Request::Set { map: Map::Stats, .. } => Err(Failure::Access),
             Request::Set { map, key, value } => {
-                done(self.map(*map).set(Writer::Program, key, kept(value)))
+                done(self.map(*map).set(Writer::Program, key, value.clone()))
             }
             Request::Delete { map, key } => done(self.map(*map).delete(Writer::Program, key)),
             Request::Adjust { map, key, by } => {
@@ -280,7 +281,6 @@ impl Cmap {
             Request::List { map, prefix, after } => {
                 let keys = self.map(*map).keys(prefix, after).take(LIST_KEYS_MAX);
                 let keys = keys.map(|(name, value)| {
-                    let value = shown(value);
                     let bytes = value.native_bytes() as u32;
                     Key { name: name.to_owned(), type_code: value.type_code(), bytes }
                 });
@@ -325,8 +325,6 @@ impl Cmap {
         if own >= own_max || alike >= alike_max {
             return Err(Failure::NoMemory);
         }
-        let Events { delete, modify, add, prefix } = events;
-        let events = store::Events { delete, modify, add, prefix };
         let number = self.map(map).track(key, events).map_err(failure)?;
         let track = self.next_track;
         self.next_track += 1;
@@ -369,22 +367,11 @@ impl Cmap {
                     of_map.map(|(number, t)| (t.number, (*number, t.connection))).collect()
                 });
                 let Some(&(track, connection)) = owners.get(&notice.track) else { continue };
-                let bytes =
-                    |value: &Option<store::Value>| value.as_ref().map_or(0, store::Value::bytes);
+                let bytes = |value: &Option<Value>| value.as_ref().map_or(0, Value::native_bytes);
                 // Two long values would not fit a notice together; then only the new one is told.
                 let both = bytes(&notice.old) + bytes(&notice.new);
-                let notice = Notice {
-                    track,
-                    key: notice.key.into(),
-                    change: match notice.change {
-                        store::Change::Delete => Change::Delete,
-                        store::Change::Modify => Change::Modify,
-                        store::Change::Add => Change::Add,
-                    },
-                    old: notice.old.as_ref().filter(|_| both <= VALUES_BYTES_MAX).map(shown),
-                    new: notice.new.as_ref().map(shown),
-                };
-                all.push((connection, notice));
+                let old = notice.old.filter(|_| both <= VALUES_BYTES_MAX);
+                all.push((connection, Notice { track, old, ..notice }));
             }
         }
         all
@@ -402,41 +389,5 @@ fn failure(error: store::Error) -> Failure {
         store::Error::NotExist => Failure::NotExist,
         store::Error::TooLong => Failure::TooBig,
         store::Error::Full => Failure::NoMemory,
-    }
-}
-
-/// A value as programs are told it.
-fn shown(value: &store::Value) -> Value {
-    match value {
-        store::Value::I8(v) => Value::I8(*v),
-        store::Value::U8(v) => Value::U8(*v),
-        store::Value::I16(v) => Value::I16(*v),
-        store::Value::U16(v) => Value::U16(*v),
-        store::Value::I32(v) => Value::I32(*v),
-        store::Value::U32(v) => Value::U32(*v),
-        store::Value::I64(v) => Value::I64(*v),
-        store::Value::U64(v) => Value::U64(*v),
-        store::Value::F32(v) => Value::F32(*v),
-        store::Value::F64(v) => Value::F64(*v),
-        store::Value::Text(v) => Value::Text(v.clone()),
-        store::Value::Binary(v) => Value::Binary(v.clone()),
-    }
-}
-
-/// A value as the map keeps it.
-fn kept(value: &Value) -> store::Value {
-    match value {
-        Value::I8(v) => store::Value::I8(*v),
-        Value::U8(v) => store::Value::U8(*v),
-        Value::I16(v) => store::Value::I16(*v),
-        Value::U16(v) => store::Value::U16(*v),
-        Value::I32(v) => store::Value::I32(*v),
-        Value::U32(v) => store::Value::U32(*v),
-        Value::I64(v) => store::Value::I64(*v),
-        Value::U64(v) => store::Value::U64(*v),
-        Value::F32(v) => store::Value::F32(*v),
-        Value::F64(v) => store::Value::F64(*v),
-        Value::Text(v) => store::Value::Text(v.clone()),
-        Value::Binary(v) => store::Value::Binary(v.clone()),
     }
 }

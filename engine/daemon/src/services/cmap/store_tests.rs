@@ -1,8 +1,5 @@
 //! The map under the rules of Corosync's.
 
-use alloc::string::ToString;
-use alloc::vec;
-
 use super::*;
 
 const ALL: Events = Events { delete: true, modify: true, add: true, prefix: false };
@@ -16,7 +13,7 @@ fn map() -> Map {
 }
 
 fn notices(map: &mut Map) -> Vec<(u64, String, Change)> {
-    core::iter::from_fn(|| map.poll_notice())
+    std::iter::from_fn(|| map.poll_notice())
         .map(|notice| (notice.track, notice.key.to_string(), notice.change))
         .collect()
 }
@@ -158,7 +155,7 @@ fn a_program_cannot_fill_the_memory() {
         Err(Error::TooLong)
     );
     let mut count = 0;
-    while map.set(Writer::Program, &alloc::format!("a.{count}"), long.clone()).is_ok() {
+    while map.set(Writer::Program, &format!("a.{count}"), long.clone()).is_ok() {
         count += 1;
     }
     // Keys have 3 to 5 bytes.

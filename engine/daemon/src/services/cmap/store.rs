@@ -5,28 +5,20 @@
 //! rules are those of Corosync's icmap: 3 to 255 letters from `[A-Za-z0-9._-/:]` in a key; read-only keys and
 //! prefixes; setting a value to what it is tells nobody.
 
-mod value;
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
 
-use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
-use alloc::string::String;
-use alloc::vec::Vec;
-use core::ops::Bound;
-
-pub use value::Value;
-
-/// Shortest and longest key in bytes, as Corosync has them (`ICMAP_KEYNAME_MINLEN`, `_MAXLEN`).
-pub const KEY_BYTES: core::ops::RangeInclusive<usize> = 3..=255;
+use services::cmap::{Change, Events, KEY_BYTES, Notice, Value, is_key_byte};
 
 /// Longest value in bytes: with the longest key it still fits one question of a program, and one notice.
-pub const VALUE_BYTES_MAX: usize = 31_000;
+const VALUE_BYTES_MAX: usize = 31_000;
 
 /// Most bytes of keys and values together, 64 bytes counted for each beside its own. A program that
 /// writes without end must not use the engine's memory up.
-pub const BYTES_MAX: usize = 16 << 20;
+const BYTES_MAX: usize = 16 << 20;
 
 /// Most tracks at a time: some for each of as many programs as may connect.
-pub const TRACKS_MAX: usize = 4096;
+const TRACKS_MAX: usize = 4096;
 
 /// Most notices that wait; whoever owns the map drains it after every call, and one change owes at most one
 /// notice per track.
@@ -37,7 +29,7 @@ const ENTRY_BYTES: usize = 64;
 
 /// Why the map refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
+pub(super) enum Error {
     /// Not 3 to 255 letters from the allowed ones.
     #[error("a key has 3 to 255 letters, digits and ._-/:")]
     BadKey,
@@ -60,50 +52,11 @@ pub enum Error {
 
 /// Who writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Writer {
+pub(super) enum Writer {
     /// The engine: everything.
     Engine,
     /// A program: what is not read-only.
     Program,
-}
-
-/// What a track is told of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Events {
-    /// Keys that go.
-    pub delete: bool,
-    /// Values that change.
-    pub modify: bool,
-    /// Keys that come.
-    pub add: bool,
-    /// All keys that begin with the track's, not only the one that is equal.
-    pub prefix: bool,
-}
-
-/// What happened to a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// It is gone.
-    Delete,
-    /// It has another value.
-    Modify,
-    /// It is new.
-    Add,
-}
-
-/// Somebody is to be told of a change.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Notice {
-    /// Whose track.
-    pub track: u64,
-    /// Which key.
-    pub key: Box<str>,
-    /// What happened.
-    pub change: Change,
-    /// The value before, if there was one.
-    pub old: Option<Value>,
-    /// The value now, if there is one.
-    pub new: Option<Value>,
 }
 
 #[derive(Debug)]
@@ -114,13 +67,13 @@ struct Track {
 
 /// Keys that programs may not write.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct ReadOnly {
+pub(super) struct ReadOnly {
     /// All that begin so; an empty one: all.
-    pub prefixes: &'static [&'static str],
+    pub(super) prefixes: &'static [&'static str],
     /// These.
-    pub keys: &'static [&'static str],
+    pub(super) keys: &'static [&'static str],
     /// But these may be written, or made, all the same.
-    pub except: &'static [&'static str],
+    pub(super) except: &'static [&'static str],
 }
 
 impl ReadOnly {
@@ -133,7 +86,7 @@ impl ReadOnly {
 
 /// A map. See the module's documentation.
 #[derive(Debug, Default)]
-pub struct Map {
+pub(super) struct Map {
     entries: BTreeMap<Box<str>, Value>,
     bytes: usize,
     read_only: ReadOnly,
@@ -144,13 +97,13 @@ pub struct Map {
 
 impl Map {
     /// An empty map.
-    pub fn new(read_only: ReadOnly) -> Self {
+    pub(super) fn new(read_only: ReadOnly) -> Self {
         let notices = VecDeque::with_capacity(NOTICES_CAPACITY);
         Self { read_only, notices, next_track: 1, ..Self::default() }
     }
 
     /// The value of a key.
-    pub fn get(&self, key: &str) -> Option<&Value> {
+    pub(super) fn get(&self, key: &str) -> Option<&Value> {
         self.entries.get(key)
     }
 
@@ -158,9 +111,9 @@ impl Map {
     ///
     /// # Errors
     /// See [`Error`]; nothing has changed then.
-    pub fn set(&mut self, writer: Writer, key: &str, value: Value) -> Result<(), Error> {
+    pub(super) fn set(&mut self, writer: Writer, key: &str, value: Value) -> Result<(), Error> {
         self.check(writer, key)?;
-        if value.bytes() > VALUE_BYTES_MAX {
+        if value.native_bytes() > VALUE_BYTES_MAX {
             return Err(Error::TooLong);
         }
         let old = self.entries.get(key);
@@ -175,7 +128,7 @@ impl Map {
         self.bytes = bytes;
         let new = Some(value.clone());
         let old = match self.entries.get_mut(key) {
-            Some(entry) => Some(core::mem::replace(entry, value)),
+            Some(entry) => Some(std::mem::replace(entry, value)),
             None => self.entries.insert(key.into(), value),
         };
         let change = if old.is_some() { Change::Modify } else { Change::Add };
@@ -187,7 +140,7 @@ impl Map {
     ///
     /// # Errors
     /// See [`Error`].
-    pub fn delete(&mut self, writer: Writer, key: &str) -> Result<(), Error> {
+    pub(super) fn delete(&mut self, writer: Writer, key: &str) -> Result<(), Error> {
         self.check(writer, key)?;
         let old = self.entries.remove(key).ok_or(Error::NotExist)?;
         self.bytes -= cost(key, &old);
@@ -199,7 +152,7 @@ impl Map {
     ///
     /// # Errors
     /// See [`Error`].
-    pub fn adjust(&mut self, writer: Writer, key: &str, by: i32) -> Result<(), Error> {
+    pub(super) fn adjust(&mut self, writer: Writer, key: &str, by: i32) -> Result<(), Error> {
         self.check(writer, key)?;
         let old = self.entries.get(key).ok_or(Error::NotExist)?;
         let new = old.plus(by).ok_or(Error::NotAnInteger)?;
@@ -208,7 +161,7 @@ impl Map {
 
     /// Makes the keys that begin with one of `prefixes` those of `entries`: others go, these are set. For
     /// what the engine owns.
-    pub fn replace(&mut self, prefixes: &[&str], entries: &[(String, Value)]) {
+    pub(super) fn replace(&mut self, prefixes: &[&str], entries: &[(String, Value)]) {
         let mut wanted: Vec<&str> = entries.iter().map(|(key, _)| key.as_str()).collect();
         wanted.sort_unstable();
         let mut gone: Vec<Box<str>> = Vec::new();
@@ -227,7 +180,7 @@ impl Map {
     }
 
     /// The keys that begin with `prefix`, in byte order, from the first one after `after`.
-    pub fn keys<'m>(
+    pub(super) fn keys<'m>(
         &'m self,
         prefix: &str,
         after: &str,
@@ -248,7 +201,7 @@ impl Map {
     ///
     /// # Errors
     /// See [`Error`].
-    pub fn track(&mut self, key: &str, events: Events) -> Result<u64, Error> {
+    pub(super) fn track(&mut self, key: &str, events: Events) -> Result<u64, Error> {
         let letters = key.bytes().all(is_key_byte);
         if !letters || key.len() > *KEY_BYTES.end() || !events.prefix && !is_key(key) {
             return Err(Error::BadKey);
@@ -266,19 +219,14 @@ impl Map {
     ///
     /// # Errors
     /// [`Error::NotExist`].
-    pub fn untrack(&mut self, track: u64) -> Result<(), Error> {
+    pub(super) fn untrack(&mut self, track: u64) -> Result<(), Error> {
         self.tracks.remove(&track).ok_or(Error::NotExist)?;
         self.notices.retain(|notice| notice.track != track);
         Ok(())
     }
 
-    /// Whether anybody tracks anything.
-    pub fn is_tracked(&self) -> bool {
-        !self.tracks.is_empty()
-    }
-
     /// Who is to be told next. Drain it after every call.
-    pub fn poll_notice(&mut self) -> Option<Notice> {
+    pub(super) fn poll_notice(&mut self) -> Option<Notice> {
         self.notices.pop_front()
     }
 
@@ -304,7 +252,7 @@ impl Map {
                 false => *key == *track.key,
             };
             if wanted && meant {
-                let (track, key) = (*number, key.into());
+                let (track, key) = (*number, key.to_owned());
                 let (old, new) = (old.clone(), new.clone());
                 self.notices.push_back(Notice { track, key, change, old, new });
             }
@@ -314,17 +262,14 @@ impl Map {
 
 /// What a key is counted for.
 fn cost(key: &str, value: &Value) -> usize {
-    ENTRY_BYTES + key.len() + value.bytes()
+    ENTRY_BYTES + key.len() + value.native_bytes()
 }
 
 /// Whether a key has a length and letters that keys may have.
-pub fn is_key(key: &str) -> bool {
-    KEY_BYTES.contains(&key.len()) && key.bytes().all(is_key_byte)
-}
-
-fn is_key_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"._-/:".contains(&byte)
+pub(super) fn is_key(key: &str) -> bool {
+    services::cmap::is_key(key.as_bytes())
 }
 
 #[cfg(test)]
+#[path = "store_tests.rs"]
 mod tests;
