@@ -5,7 +5,8 @@ use alloc::boxed::Box;
 use wire::quorum::{DEVICE_NAME_BYTES_MAX, Quorum};
 use wire::{NodeId, RingId};
 
-use super::machine::{Event, Refusal, Votequorum};
+use super::api::{Event, Refusal};
+use super::machine::Votequorum;
 use super::options::DeviceOptions;
 use super::table::{DEVICE, NodeFlags, NodeState};
 

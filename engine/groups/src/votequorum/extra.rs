@@ -7,7 +7,8 @@ use alloc::vec::Vec;
 use wire::NodeId;
 use wire::quorum::{EXTRA_BYTES_MAX, EXTRA_PART_BYTES_MAX, ExtraPart, Quorum};
 
-use super::machine::{Event, Refusal, Votequorum};
+use super::api::{Event, Refusal};
+use super::machine::Votequorum;
 use super::table::{DEVICE, NodeFlags};
 
 /// By node; nobody is in both for long.

@@ -39,7 +39,10 @@ bitflags::bitflags! {
 impl InfoFlags {
     /// Those that are about a node's device.
     pub fn of_device() -> Self {
-        Self::DEVICE_REGISTERED | Self::DEVICE_ALIVE | Self::DEVICE_VOTES | Self::DEVICE_MASTER_WINS
+        Self::DEVICE_REGISTERED
+            | Self::DEVICE_ALIVE
+            | Self::DEVICE_VOTES
+            | Self::DEVICE_MASTER_WINS
             | Self::DEVICE_EXTRA
     }
 }

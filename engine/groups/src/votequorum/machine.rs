@@ -8,7 +8,8 @@ use wire::control::{CONTROL_BYTES_MIN, write_quorum};
 use wire::quorum::{NodeInfo, Quorum};
 use wire::{NodeId, RingId};
 
-use super::decide::{Extremes, has_winning_device, highest_expected, votes_needed};
+use super::api::{Event, Refusal, Timer};
+use super::decide::Extremes;
 use super::device::Device;
 use super::extra::Extras;
 use super::options::{Options, Plan, Problem, TieBreaker};
@@ -17,81 +18,6 @@ use super::table::{DEVICE, Entry, NodeFlags, NodeState, Table};
 /// Most messages that wait for the ring. A program that asks for more meanwhile is told to try
 /// again; what the machine itself has to say is far less.
 const OUTBOX_MAX: usize = 256;
-
-/// What programs are told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// A new ring is being synchronised: its members. Comes before the [`Event::Quorum`] of that ring.
-    NodeList {
-        /// The ring.
-        ring: RingId,
-        /// Its members in ascending order.
-        members: Vec<NodeId>,
-    },
-    /// A new ring was synchronised, or the quorum was lost or won within one.
-    Quorum {
-        /// Whether there is a quorum.
-        quorate: bool,
-        /// The ring.
-        ring: RingId,
-        /// Its members in ascending order.
-        members: Vec<NodeId>,
-        /// Every node ever heard of, and the device if one is registered.
-        nodes: Vec<(NodeId, NodeState)>,
-    },
-    /// Other votes are expected now.
-    ExpectedVotes {
-        /// How many.
-        votes: u32,
-    },
-    /// With `expected_votes_tracking`: the most votes ever expected, to be stored.
-    Track {
-        /// How many.
-        votes: u32,
-    },
-    /// The answer to [`Votequorum::device_register`].
-    Registered {
-        /// Whether the device is registered; else another name is.
-        accepted: bool,
-    },
-    /// What a node's device has to say for itself, or nothing any more.
-    Extra {
-        /// The node.
-        node: NodeId,
-        /// Empty: nothing.
-        bytes: Box<[u8]>,
-    },
-}
-
-/// Why a request was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// The number would take the quorum away, or is less than the votes there are.
-    Impossible,
-    /// There is no such node.
-    NoSuchNode,
-    /// A device of another name is registered.
-    OtherDevice,
-    /// The name is not the registered device's.
-    WrongName,
-    /// No device is registered.
-    NotRegistered,
-    /// The configuration leaves no room for a device.
-    NotAllowed,
-    /// The ring is not the one that is in force.
-    OtherRing,
-    /// Too much is under way.
-    TryAgain,
-}
-
-/// What the machine waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Timer {
-    /// The window of `last_man_standing` ends.
-    LastMan,
-    /// The device must have polled.
-    DevicePoll,
-}
 
 /// Votequorum on one node. See the module's documentation.
 #[derive(Debug)]
@@ -390,118 +316,6 @@ impl Votequorum {
     pub(super) fn set_waiting(&mut self, waiting: bool) {
         self.waiting = waiting;
         self.us_mut().flags.set(NodeFlags::WAITS_FOR_ALL, waiting);
-    }
-
-    /// Votes needed and votes there are. `expected` overrides what the nodes expect, if not zero.
-    pub(super) fn calculate(&self, may_decrease: bool, expected: u32) -> (u32, u32) {
-        let mut total = self.table.votes();
-        let mut nodes = self.table.members().count();
-        if self.us().flags.contains(NodeFlags::DEVICE_VOTES) {
-            total = total.saturating_add(self.device.votes);
-            nodes += 1;
-        }
-        let expected = if expected > 0 { expected } else { highest_expected(&self.table) };
-        let mut needed = votes_needed(expected, total);
-        if !may_decrease {
-            needed = needed.max(self.needed);
-        }
-        // Each of two nodes goes on alone; fencing decides which of them survives.
-        if self.two_node && nodes <= 2 {
-            needed = 1;
-        }
-        (needed, total)
-    }
-
-    /// Decides anew. `by_members`: from now on only those who are here are expected.
-    pub(super) fn recalculate(&mut self, may_decrease: bool, by_members: bool) {
-        let mut total = self.table.votes();
-        let mut members = self.table.members().count() as u32;
-        if self.device.votes > 0 {
-            total = total.saturating_add(self.device.votes);
-            members += 1;
-        }
-        if !by_members {
-            members = 0;
-        }
-        if total > self.us().expected_votes {
-            self.us_mut().expected_votes = total;
-            self.event(Event::ExpectedVotes { votes: total });
-        }
-        let expected = self.us().expected_votes;
-        if self.tracks() && expected > self.tracked {
-            self.tracked = expected;
-            self.event(Event::Track { votes: expected });
-        }
-        let floor = self.start.allow_downscale && may_decrease && members > 0;
-        let expected = if floor { members.max(self.expected_floor) } else { members };
-        let (needed, total) = self.calculate(may_decrease, expected);
-        self.needed = needed;
-        self.expect(members);
-        self.decide(total);
-    }
-
-    /// All members expect this many votes, if not zero.
-    pub(super) fn expect(&mut self, votes: u32) {
-        if votes > 0 {
-            self.table.members_mut().for_each(|entry| entry.expected_votes = votes);
-        }
-    }
-
-    fn decide(&mut self, total: u32) {
-        let expected = self.us().expected_votes;
-        if self.wait_for_all && self.waiting {
-            if total != expected {
-                return;
-            }
-            self.set_waiting(false);
-        }
-        let mut quorate = self.needed <= total;
-        if quorate {
-            self.extremes = Extremes::of(&self.table, self.me);
-        }
-        // Half of the votes are here, with who breaks ties, and the others cannot have more than half.
-        let lost = self.previous.len() as i64 - self.members.len() as i64;
-        let holds = |entry: &Entry| entry.flags.contains(NodeFlags::BREAKS_TIE);
-        let tie = total == expected / 2 && lost < i64::from(self.needed);
-        if tie && self.table.members().any(|(_, entry)| holds(entry)) {
-            quorate = true;
-        }
-        if !quorate && self.device.master_wins && has_winning_device(&self.table) {
-            quorate = true;
-        }
-        let changed = self.quorate != quorate;
-        self.quorate = quorate;
-        if !quorate && changed {
-            self.expect_all();
-        }
-        if changed && !self.in_sync {
-            self.note_whole();
-        }
-        self.us_mut().flags.set(NodeFlags::QUORATE, quorate);
-        if self.wait_for_all {
-            self.set_waiting(!quorate);
-        }
-        if changed && !self.in_sync {
-            self.tell_quorum();
-        }
-    }
-
-    /// Who lost its quorum does not expect fewer votes any more only because it was one of the last men
-    /// standing: those who still are may go on without it.
-    pub(super) fn expect_all(&mut self) {
-        if self.last_man_standing {
-            let floor = self.expected_floor;
-            let us = self.us_mut();
-            us.expected_votes = us.expected_votes.max(floor);
-        }
-    }
-
-    /// The ring in force is what the next split is a split of, if it has a quorum.
-    pub(super) fn note_whole(&mut self) {
-        self.wholes.clear();
-        if self.quorate {
-            self.wholes.push(self.members.clone());
-        }
     }
 
     pub(super) fn tell_quorum(&mut self) {

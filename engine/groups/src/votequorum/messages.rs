@@ -3,7 +3,8 @@
 use wire::NodeId;
 use wire::quorum::{NodeInfo, Quorum};
 
-use super::machine::{Event, NOBODY, Votequorum};
+use super::api::Event;
+use super::machine::{NOBODY, Votequorum};
 use super::table::{DEVICE, Entry, NodeFlags, NodeState};
 
 impl Votequorum {

@@ -11,6 +11,8 @@
 //! Whether a node that has a quorum may still act on it, although it has not heard of the others for
 //! a while, is the lease's affair (`crate::quorum`).
 
+mod api;
+mod count;
 mod decide;
 mod device;
 mod extra;
@@ -21,9 +23,10 @@ mod options;
 mod sync;
 mod table;
 
+pub use api::{Event, Refusal, Timer};
 pub use decide::{highest_expected, votes_needed};
 pub use device::DeviceStatus;
 pub use info::{Features, InfoFlags, NodeStatus};
-pub use machine::{Event, Refusal, Timer, Votequorum};
+pub use machine::Votequorum;
 pub use options::{DeviceOptions, Options, Plan, Problem, TieBreaker};
 pub use table::{DEVICE, Entry, NodeFlags, NodeState, Table};

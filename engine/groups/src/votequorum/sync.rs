@@ -5,8 +5,9 @@ use alloc::vec::Vec;
 use wire::quorum::Quorum;
 use wire::{NodeId, RingId};
 
+use super::api::Event;
 use super::decide::breaks_tie;
-use super::machine::{Event, Votequorum};
+use super::machine::Votequorum;
 use super::options::TieBreaker;
 use super::table::{DEVICE, NodeFlags, NodeState};
 
