@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use synchrotron_groups::votequorum::{
-    DeviceOptions, Event, InfoFlags, NodeState, Options, Problem, Refusal, TieBreaker, Votequorum,
+    DeviceOptions, Event, InfoFlags, News, NodeState, Options, Problem, Refusal, TieBreaker,
+    Votequorum,
 };
 use wire::control::{Control, parse};
 use wire::{NodeId, RingId};
@@ -286,7 +287,7 @@ fn leaving_in_order_lowers_the_quorum_to_what_is_configured() {
     let mut cluster = Cluster::new(&[1; 3], |options| options.allow_downscale = true);
     cluster.ring(&[1, 2, 3, 4, 5]);
     assert_eq!(cluster.votes(1), (3, 5));
-    assert!(cluster.events(1).contains(&Event::Track { votes: 5 }));
+    assert!(cluster.events(1).contains(&Event::News(News::Track { votes: 5 })));
     cluster.node(5).leave();
     cluster.exchange();
     assert_eq!(cluster.votes(1), (3, 4));
@@ -328,7 +329,7 @@ fn votes_can_be_changed_while_it_runs_but_not_to_nonsense() {
     assert_eq!(cluster.node(1).set_expected(3), Ok(()));
     cluster.exchange();
     assert_eq!((cluster.votes(2), cluster.ring(&[1, 2])), ((2, 3), vec![1, 2]));
-    assert!(cluster.events(2).contains(&Event::ExpectedVotes { votes: 3 }));
+    assert!(cluster.events(2).contains(&Event::News(News::ExpectedVotes { votes: 3 })));
     assert_eq!(cluster.node(1).set_votes(NodeId(9), 1), Err(Refusal::NoSuchNode));
     assert_eq!(cluster.node(1).set_votes(NodeId(2), 5), Ok(()));
     cluster.exchange();
@@ -367,7 +368,7 @@ fn a_device_votes_while_it_polls() {
     assert_eq!(other, Err(Refusal::OtherDevice));
     assert_eq!(cluster.node(2).device_register(b"other"), Ok(false));
     cluster.exchange();
-    assert!(cluster.events(2).contains(&Event::Registered { accepted: false }));
+    assert!(cluster.events(2).contains(&Event::News(News::Registered { accepted: false })));
     cluster.register(2);
     assert_eq!(cluster.poll(1, true), Ok(()));
     assert_eq!((cluster.votes(1), cluster.votes(2)), ((2, 3), (2, 2)));
@@ -453,7 +454,7 @@ fn nobody_speaks_for_another_node() {
 /// Extra information that a node was told of: the node it is about, and how many bytes.
 fn told_extra(events: &[Event]) -> Vec<(u32, usize)> {
     let extra = |event: &Event| match event {
-        Event::Extra { node, bytes } => Some((node.0, bytes.len())),
+        Event::News(News::Extra { node, bytes }) => Some((node.0, bytes.len())),
         _ => None,
     };
     events.iter().filter_map(extra).collect()

@@ -50,7 +50,7 @@ pub struct Config<'a> {
     pub limits: groups::Limits,
     /// How votes are counted; `None`: there is always a quorum.
     pub quorum: Option<votequorum::Options>,
-    /// What the last `QuorumEvent::Track` said, 0 if nothing.
+    /// What the last `votequorum::News::Track` said, 0 if nothing.
     pub expected_votes_tracked: u32,
 }
 

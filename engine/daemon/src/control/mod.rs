@@ -11,7 +11,8 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use groups::cfg;
+use groups::votequorum::News;
+use groups::{QuorumEvent, cfg};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use session::Acceptor;
 use wire::NodeId;
@@ -234,7 +235,7 @@ impl Control {
             match self.channel.next_for_control() {
                 Some(ToControl::Trace { wall_ns, trace }) => self.trace(wall_ns, &trace),
                 Some(ToControl::Persist(stored)) => self.keeper.ask(stored),
-                Some(ToControl::Quorum(groups::QuorumEvent::Track { votes })) => {
+                Some(ToControl::Quorum(QuorumEvent::News(News::Track { votes }))) => {
                     self.votes.ask(votes);
                 }
                 Some(ToControl::Quorum(event)) => {

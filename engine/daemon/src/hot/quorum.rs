@@ -8,6 +8,9 @@ use wire::NodeId;
 use crate::status;
 
 /// How the configuration says that votes are counted; `None`: not at all.
+///
+/// The options stand twice: `schema` knows files and keys and nothing of the engine, so that tools read and convert
+/// files without it; the group layer knows the rules and nothing of files, and has no standard library.
 pub(crate) fn options(config: &Config) -> Option<Options> {
     let quorum = &config.quorum;
     quorum.votequorum.then(|| Options {

@@ -7,7 +7,7 @@ use wire::{NodeId, RingId};
 
 use crate::services::quorum::state;
 
-/// Does what is asked; `None` when the answer comes with `QuorumEvent::Registered`.
+/// Does what is asked; `None` when the answer comes with `News::Registered`.
 pub(super) fn answer(
     votes: &mut Votequorum,
     now_ns: u64,

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use groups::QuorumEvent;
-use groups::votequorum::NodeState;
+use groups::votequorum::{News, NodeState};
 use services::{Answer, Failure, Notice, Reply, Ring, Track, codec, quorum, votequorum};
 use session::{Acceptor, AskId, ConnectionId};
 use wire::{NodeId, RingId};
@@ -113,13 +113,15 @@ impl Quorum {
                 Outcome::Now(add(&mut self.vote_trackers, to, *track))
             }
             votequorum::Request::Untrack => Outcome::Now(remove(&mut self.vote_trackers, to)),
-            votequorum::Request::Info { .. } | votequorum::Request::QdeviceExtraGet { .. } => Outcome::Ask(Question::Votes(request.clone())),
+            votequorum::Request::Info { .. } | votequorum::Request::QdeviceExtraGet { .. } => {
+                Outcome::Ask(Question::Votes(request.clone()))
+            }
             _ if !caller.trusted => Outcome::Now(Err(Failure::Access)),
             _ => Outcome::Ask(Question::Votes(request.clone())),
         }
     }
 
-    /// The hot thread's answer has come; `None`: it comes with [`QuorumEvent::Registered`].
+    /// The hot thread's answer has come; `None`: it comes with [`News::Registered`].
     pub(super) fn answered(&mut self, ask: AskId, reply: Option<Reply>, acceptor: &mut Acceptor) {
         match reply {
             Some(reply) => super::answer(acceptor, ask, &reply),
@@ -152,25 +154,31 @@ impl Quorum {
                     self.tell_all(true, &self.votes_notice(), acceptor);
                 }
             }
-            QuorumEvent::ExpectedVotes { votes } => {
+            QuorumEvent::News(news) => self.news(news, acceptor),
+        }
+    }
+
+    fn news(&mut self, news: News, acceptor: &mut Acceptor) {
+        match news {
+            News::ExpectedVotes { votes } => {
                 let expected = votequorum::Notice::Expected { votes };
                 self.tell_all(true, &Notice::Votequorum(expected), acceptor);
             }
-            QuorumEvent::Extra { node, bytes } => {
+            News::Extra { node, bytes } => {
                 self.tell_all(true, &extra_notice(node.0, &bytes), acceptor);
                 self.extras.remove(&node.0);
                 if !bytes.is_empty() {
                     self.extras.insert(node.0, bytes.into());
                 }
             }
-            QuorumEvent::Registered { accepted } => {
+            News::Registered { accepted } => {
                 let reply = if accepted { Ok(Answer::Done) } else { Err(Failure::Exist) };
                 if let Some(ask) = self.registering.take() {
                     super::answer(acceptor, ask, &reply);
                 }
             }
             // Kept by whoever keeps state.
-            QuorumEvent::Track { .. } => {}
+            News::Track { .. } => {}
         }
     }
 
@@ -235,6 +243,8 @@ fn ids(nodes: &[NodeId]) -> Vec<u32> {
     nodes.iter().map(|node| node.0).collect()
 }
 
+/// A state as programs are told it: what travels between program and engine is apart from what nodes decide with,
+/// so that a client needs nothing of the engine.
 pub(crate) fn state(state: NodeState) -> votequorum::NodeState {
     match state {
         NodeState::Member => votequorum::NodeState::Member,

@@ -1,6 +1,5 @@
 //! How the quorum part is made, and what programs are told.
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use wire::{NodeId, RingId};
@@ -39,28 +38,8 @@ pub enum QuorumEvent {
         /// Every node ever heard of, and the device if one is registered; with votequorum.
         nodes: Vec<(NodeId, NodeState)>,
     },
-    /// Other votes are expected now.
-    ExpectedVotes {
-        /// How many.
-        votes: u32,
-    },
-    /// To be stored, and given to [`Votequorum::new`] at the next start.
-    Track {
-        /// The most votes ever expected.
-        votes: u32,
-    },
-    /// The registration of a device that this node asked for was ordered.
-    Registered {
-        /// Whether it succeeded; else a device of another name is registered.
-        accepted: bool,
-    },
-    /// What a node's quorum device has to say for itself, or nothing any more.
-    Extra {
-        /// The node.
-        node: NodeId,
-        /// Empty: nothing.
-        bytes: Box<[u8]>,
-    },
+    /// What votequorum has to say beside that.
+    News(votequorum::News),
 }
 
 /// Why the quorum part wants to be called at a time.

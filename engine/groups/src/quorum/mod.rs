@@ -394,18 +394,7 @@ impl Quorum {
                     let event = QuorumEvent::Changed { quorate, ring, members, nodes };
                     self.undecided = Some(Box::new(event));
                 }
-                votequorum::Event::ExpectedVotes { votes } => {
-                    self.events.push_back(QuorumEvent::ExpectedVotes { votes });
-                }
-                votequorum::Event::Track { votes } => {
-                    self.events.push_back(QuorumEvent::Track { votes });
-                }
-                votequorum::Event::Extra { node, bytes } => {
-                    self.events.push_back(QuorumEvent::Extra { node, bytes });
-                }
-                votequorum::Event::Registered { accepted } => {
-                    self.events.push_back(QuorumEvent::Registered { accepted });
-                }
+                votequorum::Event::News(news) => self.events.push_back(QuorumEvent::News(news)),
             }
         }
     }

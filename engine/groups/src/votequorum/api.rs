@@ -28,12 +28,20 @@ pub enum Event {
         /// Every node ever heard of, and the device if one is registered.
         nodes: Vec<(NodeId, NodeState)>,
     },
+    /// Something else.
+    News(News),
+}
+
+/// What programs are told whatever the ring is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
     /// Other votes are expected now.
     ExpectedVotes {
         /// How many.
         votes: u32,
     },
-    /// With `expected_votes_tracking`: the most votes ever expected, to be stored.
+    /// With `expected_votes_tracking`: the most votes ever expected, to be stored, and given to
+    /// [`super::Votequorum::new`] at the next start.
     Track {
         /// How many.
         votes: u32,

@@ -1,6 +1,6 @@
 //! Counting votes, and what follows from them for this node.
 
-use super::api::Event;
+use super::api::News;
 use super::decide::{Extremes, has_winning_device, highest_expected, votes_needed};
 use super::machine::Votequorum;
 use super::table::{Entry, NodeFlags};
@@ -39,12 +39,12 @@ impl Votequorum {
         }
         if total > self.us().expected_votes {
             self.us_mut().expected_votes = total;
-            self.event(Event::ExpectedVotes { votes: total });
+            self.news(News::ExpectedVotes { votes: total });
         }
         let expected = self.us().expected_votes;
         if self.tracks() && expected > self.tracked {
             self.tracked = expected;
-            self.event(Event::Track { votes: expected });
+            self.news(News::Track { votes: expected });
         }
         let floor = self.start.allow_downscale && may_decrease && members > 0;
         let expected = if floor { members.max(self.expected_floor) } else { members };

@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use wire::quorum::{DEVICE_NAME_BYTES_MAX, Quorum};
 use wire::{NodeId, RingId};
 
-use super::api::{Event, Refusal};
+use super::api::{News, Refusal};
 use super::machine::Votequorum;
 use super::options::DeviceOptions;
 use super::table::{DEVICE, NodeFlags, NodeState};
@@ -93,7 +93,7 @@ impl Votequorum {
     }
 
     /// A program wants to be this node's quorum device. `Ok(true)`: it is (already); `Ok(false)`:
-    /// [`Event::Registered`] will tell.
+    /// [`News::Registered`] will tell.
     ///
     /// # Errors
     /// [`Refusal::NotAllowed`], [`Refusal::OtherDevice`], [`Refusal::TryAgain`] while another
@@ -136,7 +136,7 @@ impl Votequorum {
             self.send_info(DEVICE);
             self.send_info(self.me);
         }
-        self.event(Event::Registered { accepted });
+        self.news(News::Registered { accepted });
     }
 
     /// The device does not vote any more.

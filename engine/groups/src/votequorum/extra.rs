@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use wire::NodeId;
 use wire::quorum::{EXTRA_BYTES_MAX, EXTRA_PART_BYTES_MAX, ExtraPart, Quorum};
 
-use super::api::{Event, Refusal};
+use super::api::{News, Refusal};
 use super::machine::Votequorum;
 use super::table::{DEVICE, NodeFlags};
 
@@ -113,14 +113,14 @@ impl Votequorum {
         let Some(whole) = self.extras.add(origin, part) else { return };
         entry.flags.set(NodeFlags::DEVICE_EXTRA, !whole.is_empty());
         let bytes = whole.into();
-        self.event(Event::Extra { node: origin, bytes });
+        self.news(News::Extra { node: origin, bytes });
     }
 
     /// A node says that its device has nothing to say: a new life of it, if there was something.
     pub(super) fn forget_extra(&mut self, node: NodeId) {
         self.extras.begun.remove(&node);
         if self.extras.said.remove(&node).is_some() {
-            self.event(Event::Extra { node, bytes: Box::default() });
+            self.news(News::Extra { node, bytes: Box::default() });
         }
     }
 }

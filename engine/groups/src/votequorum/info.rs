@@ -107,6 +107,8 @@ impl Votequorum {
         flags.set(InfoFlags::LAST_MAN_STANDING, self.last_man_standing);
         flags.set(InfoFlags::AUTO_TIE_BREAKER, self.tie_breaker != TieBreaker::Off);
         flags.set(InfoFlags::ALLOW_DOWNSCALE, self.start.allow_downscale);
+        // Corosync numbers what nodes tell each other and what programs are told apart, and so do we: the one is on
+        // the wire, the other in the libraries' interface, and each has what the other has not.
         let of_node = [
             (NodeFlags::DEVICE_REGISTERED, InfoFlags::DEVICE_REGISTERED),
             (NodeFlags::DEVICE_ALIVE, InfoFlags::DEVICE_ALIVE),

@@ -8,7 +8,7 @@ use wire::control::{CONTROL_BYTES_MIN, write_quorum};
 use wire::quorum::{NodeInfo, Quorum};
 use wire::{NodeId, RingId};
 
-use super::api::{Event, Refusal, Timer};
+use super::api::{Event, News, Refusal, Timer};
 use super::decide::Extremes;
 use super::device::Device;
 use super::extra::Extras;
@@ -56,7 +56,7 @@ pub struct Votequorum {
 }
 
 impl Votequorum {
-    /// A node that has not heard of any other. `tracked` is what the last [`Event::Track`] said, zero
+    /// A node that has not heard of any other. `tracked` is what the last [`News::Track`] said, zero
     /// if there was none. Also returns the problems of the options that are not fatal.
     ///
     /// # Errors
@@ -105,7 +105,7 @@ impl Votequorum {
         machine.table.insert(me, entry);
         let problems = machine.adopt(plan);
         if machine.tracks() {
-            machine.event(Event::Track { votes: machine.tracked });
+            machine.news(News::Track { votes: machine.tracked });
         }
         machine.set_waiting(machine.wait_for_all);
         machine.recalculate(false, false);
@@ -276,6 +276,10 @@ impl Votequorum {
 
     pub(super) fn event(&mut self, event: Event) {
         self.events.push_back(event);
+    }
+
+    pub(super) fn news(&mut self, news: News) {
+        self.event(Event::News(news));
     }
 
     /// Queues a message of the machine's own.

@@ -3,7 +3,7 @@
 use wire::NodeId;
 use wire::quorum::{NodeInfo, Quorum};
 
-use super::api::Event;
+use super::api::News;
 use super::machine::{NOBODY, Votequorum};
 use super::table::{DEVICE, Entry, NodeFlags, NodeState};
 
@@ -19,7 +19,7 @@ impl Votequorum {
             Quorum::SetExpected { votes } => {
                 self.expect(votes);
                 let expected = self.us().expected_votes;
-                self.event(Event::ExpectedVotes { votes: expected });
+                self.news(News::ExpectedVotes { votes: expected });
                 self.expected_floor = votes;
                 if self.tracks() {
                     let tracked = self.tracked;

@@ -23,7 +23,7 @@ mod options;
 mod sync;
 mod table;
 
-pub use api::{Event, Refusal, Timer};
+pub use api::{Event, News, Refusal, Timer};
 pub use decide::{highest_expected, votes_needed};
 pub use device::DeviceStatus;
 pub use info::{Features, InfoFlags, NodeStatus};

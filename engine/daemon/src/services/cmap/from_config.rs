@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use schema::corosync::{ConfKey, ConfValue};
-use services::cmap::Value;
 use schema::{Config, Encryption, TieBreaker, TokenTimeout};
+use services::cmap::Value;
 
 /// Services by name, in the order in which Corosync loads them, with their numbers there.
 pub(super) const SERVICES: [(&str, u16); 5] =
