@@ -8,7 +8,7 @@ use cluster::{Cluster, encrypted};
 use groups::cfg::{Abort, Answer, Event, Request};
 use link::Security;
 use node::{Input, Reconfiguration};
-use totem::TokenTimeout;
+use totem::{Cause, State, TokenTimeout};
 use wire::cfg::{ChangeId, Target};
 use wire::{NodeId, RingId};
 
@@ -154,6 +154,38 @@ fn a_ring_that_changes_in_between_ends_a_change_for_everybody() {
     cluster.input(NodeId(2), Input::Change(Request::Answer { change, answer }));
     cluster.run_us(100_000);
     assert!(!cluster.engine(1).changes.iter().any(|e| matches!(e, Event::Committed { .. })));
+    cluster.assert_nobody_misbehaved();
+}
+
+/// A node takes over what was committed in a ring.
+fn take_over(cluster: &mut Cluster, node: u32, ring: RingId) {
+    let now_ns = cluster.now_ns;
+    let changed = reconfiguration(ring, &[1, 2, 3]);
+    cluster.engine(node).node.reconfigure(now_ns, changed).unwrap();
+    // Drains what follows.
+    cluster.input(NodeId(node), Input::Submitted);
+}
+
+#[test]
+fn who_takes_a_commit_over_after_its_ring_has_ended_gathers_anew() {
+    let mut cluster = Cluster::new(3, Security::Off);
+    cluster.run_until_one_ring();
+    let old = cluster.engine(1).node.status().totem.ring;
+    cluster.kill(NodeId(3));
+    cluster.run_until_one_ring();
+    let before = ring_seqs(&cluster);
+    // The other member of the new ring may come from elsewhere and not have it; here it has not, yet.
+    take_over(&mut cluster, 1, old);
+    let status = cluster.engine(1).node.status().totem;
+    assert_eq!((status.state, status.last_gather.cause), (State::Gather, Cause::Reload));
+    cluster.run_us(1_000_000);
+    for id in [1, 2] {
+        let members = cluster.engine(id).node.status().totem.members;
+        assert_eq!(members[..], [NodeId(id)], "they have different configurations");
+    }
+    take_over(&mut cluster, 2, old);
+    cluster.run_until_one_ring();
+    assert!(ring_seqs(&cluster)[0] > before[0]);
     cluster.assert_nobody_misbehaved();
 }
 
