@@ -136,7 +136,7 @@ pub const KEYS: &[Key] = &[
     key("nodes", "token_address", Kind::Address, &[], Optional,
         "Where the node receives the token; without it the port after `address`.").at_run_time(),
     key("nodes", "votes", Kind::Integer { min: 0, max: VOTES_MAX }, &[], Default("1"),
-        "The node's votes, if votes are counted (`quorum.provider`).").with_all_stopped(),
+        "The node's votes, if votes are counted (`quorum.provider`).").at_run_time(),
     key("nodes", "links", Kind::Addresses { items_max: LINKS_MAX - 1 }, &[], Default("[]"),
         "Where the node receives data on links 1, 2, ...; `address` is link 0. The token goes to the port after each. \
          Every node has the same number of links.").at_run_time(),
@@ -210,10 +210,10 @@ pub const KEYS: &[Key] = &[
         "Whether votes are counted: with `none` every part of the cluster may act, with `votequorum` only one that \
          has more than half of the votes. The keys below are those of votequorum.").with_all_stopped(),
     key("quorum", "expected_votes", Kind::Integer { min: 1, max: u32::MAX as u64 / 2 }, &[], Optional,
-        "Votes of the whole cluster; without it those of the node list together.").with_all_stopped(),
+        "Votes of the whole cluster; without it those of the node list together.").at_run_time(),
     key("quorum", "two_node", Kind::Bool, &[], Default("false"),
         "Two nodes, each of which goes on alone when the other is gone. Both do when the path between them breaks: \
-         only fencing makes it safe.").with_all_stopped(),
+         only fencing makes it safe.").at_run_time(),
     key("quorum", "wait_for_all", Kind::Bool, &[], Optional,
         "No quorum after a start, or after it was lost, until all nodes are here at once or one is met that has it. \
          Without it: as `two_node`.").with_all_stopped(),
@@ -231,15 +231,15 @@ pub const KEYS: &[Key] = &[
         "Expect the most votes that were ever expected; kept in the state directory.").with_all_stopped(),
     key("quorum", "device", Kind::Text { bytes_max: 64 }, &[], Optional,
         "The model of a quorum device (`net` for corosync-qdevice), a program that registers with the engine and \
-         votes; without it one that registers has none.").with_all_stopped(),
+         votes; without it one that registers has none.").at_run_time(),
     key("quorum", "device_votes", Kind::Integer { min: 0, max: VOTES_MAX }, &[], Optional,
-        "Its votes; without it one less than the nodes have together.").with_all_stopped(),
+        "Its votes; without it one less than the nodes have together.").at_run_time(),
     key("quorum", "device_timeout", Kind::Duration { min_ns: MS, max_ns: 3600 * S }, &[], Default("\"10s\""),
-        "It counts as gone when it has not polled for so long.").with_all_stopped(),
+        "It counts as gone when it has not polled for so long.").at_run_time(),
     key("quorum", "device_sync_timeout", Kind::Duration { min_ns: MS, max_ns: 3600 * S }, &[],
-        Default("\"30s\""), "How long a new ring waits for it to poll.").with_all_stopped(),
+        Default("\"30s\""), "How long a new ring waits for it to poll.").at_run_time(),
     key("quorum", "device_master_wins", Kind::Bool, &[], Default("false"),
-        "The device asks that the partition with its votes wins. Read by the device.").with_all_stopped(),
+        "The device asks that the partition with its votes wins. Read by the device.").at_run_time(),
 
     key("engine", "idle", Kind::Choice(&["busy", "adaptive", "park"]), &[], Default("\"adaptive\""),
         "What the hot thread does with nothing to do: `busy` spins for ever (give it a core of its own), `adaptive` \

@@ -181,6 +181,9 @@ impl Config {
         self.transport.link_mode = new.transport.link_mode;
         self.transport.link_priorities.clone_from(&new.transport.link_priorities);
         self.totem = new.totem;
+        self.quorum.expected_votes = new.quorum.expected_votes;
+        self.quorum.two_node = new.quorum.two_node;
+        self.quorum.device.clone_from(&new.quorum.device);
         self.engine.idle = new.engine.idle;
         self.engine.spin_ns = new.engine.spin_ns;
         self.ipc.lag_slots = new.ipc.lag_slots;
@@ -222,7 +225,7 @@ mod tests {
 
     /// Every key that may change has another value; so has one that counts at restart.
     const OTHERS: &str = "config_version = 9\n[transport]\nlink_mode = \"active\"\nlink_priorities = [3]\n\
-         [totem]\ntoken_timeout_min = \"40ms\"\nconsensus_timeout = \"70ms\"\n\
+         [totem]\ntoken_timeout_min = \"40ms\"\nconsensus_timeout = \"70ms\"\n[quorum]\nexpected_votes = 9\ntwo_node = true\ndevice = \"net\"\n\
          [engine]\nidle = \"park\"\nspin = \"9us\"\ncpu = 0\n\
          [ipc]\nlag_slots = 100\nlease = \"5ms\"\nspill_bytes = \"1MiB\"\nspill_bytes_total = \"2MiB\"\n\
          allow_uids = [5]\nallow_gids = [6]\nprivate_uids = [7]\nprivate_gids = [8]\n\

@@ -56,6 +56,10 @@ pub(crate) fn load(source: &Source) -> Result<(Configuration, Key), Failure> {
             Some(key)
         }
     };
+    if let Some(problem) = hot::quorum_problem(config) {
+        let file = source.file().display();
+        return Err(Failure::new(Exit::Config, format!("{file}: {problem}")));
+    }
     if config.security.provider == schema::Provider::AwsLc && !cfg!(feature = "aws-lc") {
         let message = "security.provider = \"aws-lc\": this engine was built without it; accepted: \
                        \"auto\", \"aes-gcm\"";

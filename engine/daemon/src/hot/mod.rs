@@ -38,6 +38,7 @@ use awaited::Awaited;
 use driver::Driver;
 use idle::{Rest, Strategy};
 use programs::{Programs, Scratch, deliver, input};
+pub(crate) use quorum::problem as quorum_problem;
 use setup::token_timeout;
 pub(crate) use setup::{Plan, Started, access, owed_ns_max, start};
 use takeover::Positions;

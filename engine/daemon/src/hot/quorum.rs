@@ -38,6 +38,12 @@ pub(crate) fn options(config: &Config) -> Option<Options> {
     })
 }
 
+/// What of it does not go together so badly that there is no safe reading.
+pub(crate) fn problem(config: &Config) -> Option<String> {
+    let plan = Plan::new(&options(config)?, NodeId(config.me), false);
+    plan.fatal().map(|problem| problem.to_string())
+}
+
 /// What of it does not go together but does not keep the engine from starting.
 pub(crate) fn warnings(config: &Config) -> Vec<String> {
     let Some(options) = options(config) else { return Vec::new() };

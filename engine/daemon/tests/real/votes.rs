@@ -112,3 +112,39 @@ fn what_a_node_may_owe_is_stored_before_it_is_owed_and_lowered_after() {
         (1..=2).all(|node| owed_ns(&cluster, node) < first)
     });
 }
+
+#[test]
+fn two_nodes_become_three_and_two_node_goes_in_one_reload() {
+    let mut cluster = Cluster::new(3, &format!("{VOTES}two_node = true\n"));
+    let third = cluster.listing(3);
+    for node in 1..=2 {
+        cluster.edit(node, &third, "");
+        cluster.start(node);
+    }
+    wait_for_votes(&cluster, 2, [json!(2), json!(2), json!(1), json!(true)]);
+    for node in 1..=3 {
+        if node <= 2 {
+            cluster.edit(node, "[engine]\n", &format!("{third}[engine]\n"));
+        }
+        cluster.edit(node, "two_node = true\n", "");
+        cluster.edit(node, "[cluster]\n", "[cluster]\nconfig_version = 2\n");
+    }
+    assert_eq!(cluster.reload(1)["reload"], "committed");
+    wait_for_votes(&cluster, 2, [json!(3), json!(2), json!(2), json!(true)]);
+    cluster.start(3);
+    wait_for_votes(&cluster, 3, [json!(3), json!(3), json!(2), json!(true)]);
+    // A vote more for one of them, and then what cannot be.
+    for node in 1..=3 {
+        cluster.edit(node, &third, &format!("{third}votes = 2\n"));
+        cluster.edit(node, "config_version = 2", "config_version = 3");
+    }
+    assert_eq!(cluster.reload(2)["reload"], "committed");
+    wait_for_votes(&cluster, 3, [json!(4), json!(4), json!(3), json!(true)]);
+    for node in 1..=3 {
+        cluster.edit(node, VOTES, &format!("{VOTES}two_node = true\ndevice = \"net\"\n"));
+        cluster.edit(node, "config_version = 3", "config_version = 4");
+    }
+    let why = cluster.reload(3)["why"].to_string();
+    assert!(why.contains("quorum.two_node and quorum.device exclude each other"), "{why}");
+    wait_for_votes(&cluster, 3, [json!(4), json!(4), json!(3), json!(true)]);
+}
