@@ -18,6 +18,7 @@ mod notifyd;
 mod options;
 mod quorumtool;
 mod seat;
+mod watch;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;

@@ -10,6 +10,7 @@ use crate::about::{About, flag, valued};
 use crate::engine::{Ask, Event};
 use crate::errors::name;
 use crate::seat::{Seat, Stop, Try};
+use crate::watch::{Watch, shown};
 use crate::{FAILURE, LIKE_VERSION, SUCCESS, nodes, options};
 
 /// What this tool accepts.
@@ -30,6 +31,9 @@ pub(crate) const ABOUT: About = About {
         flag('i', "show addresses instead of names"),
         valued('o', "a|n|i", "order by address (as it is by default), name, or node id"),
         flag('f', "unregister a quorum device by force, which is DANGEROUS (*)"),
+        valued('W', "q|x|qx", "watch: q the quorum, x what quorum devices have to say (*)"),
+        valued('X', "string", "set what this node's quorum device has to say (*)"),
+        flag('C', "clear it (*)"),
         flag('h', "this text"),
         flag('V', "show the version"),
     ],
@@ -67,6 +71,8 @@ enum Action {
     SetVotes(u32),
     SetExpected(u32),
     Unregister,
+    Watch(Watch),
+    SetExtra(Vec<u8>),
 }
 
 pub(crate) fn run(args: &[OsString], seat: &mut dyn Seat) -> Try<u8> {
@@ -109,6 +115,14 @@ pub(crate) fn run(args: &[OsString], seat: &mut dyn Seat) -> Try<u8> {
                     }
                 };
             }
+            'W' => {
+                let wrong = "Invalid watch option. valid watch options are q(quorum) or x(qdevice extra info)";
+                let watch = Watch::from_letters(&value).ok_or_else(|| Stop(wrong.to_owned()))?;
+                action = Action::Watch(watch);
+            }
+            // With a zero byte at its end, as C has texts.
+            'X' => action = Action::SetExtra([value.as_bytes(), &[0][..]].concat()),
+            'C' => action = Action::SetExtra(Vec::new()),
             'V' => {
                 seat.print(&format!("{tool} version: {LIKE_VERSION}\n"));
                 return Ok(SUCCESS);
@@ -127,6 +141,8 @@ pub(crate) fn run(args: &[OsString], seat: &mut dyn Seat) -> Try<u8> {
         Action::SetVotes(votes) => tool.set_votes(node, votes),
         Action::SetExpected(votes) => tool.set_expected(votes),
         Action::Unregister => tool.unregister(),
+        Action::Watch(watch) => tool.watch(watch),
+        Action::SetExtra(bytes) => tool.set_extra(bytes),
     }
 }
 
@@ -219,6 +235,47 @@ impl<'t> Tool<'t> {
             self.show(&view)?;
             self.seat.print("\n");
         }
+    }
+
+    fn watch(&mut self, watch: Watch) -> Try<u8> {
+        if !self.counted {
+            self.seat.print("\nQuorum is not configured - cannot monitor\n");
+            return Ok(FAILURE);
+        }
+        let track = Track { current: false, changes: true, changes_only: false };
+        self.track(track)?;
+        let votes = Request::Votequorum(votequorum::Request::Track(track));
+        self.engine.act(&votes).map_err(|failure| {
+            Stop(format!("Unable to start votequorum status tracking: {}", name(failure)))
+        })?;
+        self.seat.print("Watching for updates:\n");
+        loop {
+            let line = match self.engine.next(false) {
+                Ok(Event::Notice(Notice::Quorum(quorum::Notice::Quorum { quorate, .. })))
+                    if watch.quorum =>
+                {
+                    (if quorate { "Quorate" } else { "Not quorate" }).to_owned()
+                }
+                Ok(Event::Notice(Notice::Votequorum(votequorum::Notice::QdeviceExtra {
+                    node,
+                    bytes,
+                }))) if watch.extra => format!("{node:>10} {}", shown(&bytes)),
+                Ok(_) => continue,
+                Err(failure) => {
+                    let failure = name(failure);
+                    return Err(Stop(format!("Unable to dispatch quorum status: {failure}")));
+                }
+            };
+            self.seat.print(&format!("{line}\n"));
+        }
+    }
+
+    fn set_extra(&mut self, bytes: Vec<u8>) -> Try<u8> {
+        self.must_count("set quorum device extra info")?;
+        let set = Request::Votequorum(votequorum::Request::QdeviceExtraSet { bytes });
+        let failed = |failure| Stop(format!("Failed to set extra info {}", name(failure)));
+        self.engine.act(&set).map_err(failed)?;
+        Ok(SUCCESS)
     }
 
     fn nodes(&mut self) -> Try<u8> {

@@ -145,6 +145,13 @@ impl State {
                 Ok(Answer::Done)
             }
             SetVotes { .. } => Err(Failure::NotExist),
+            votequorum::Request::Track(_) => Ok(Answer::Done),
+            votequorum::Request::QdeviceExtraSet { bytes } if self.device => {
+                let notice = votequorum::Notice::QdeviceExtra { node: 1, bytes };
+                self.notices.push_back(Notice::Votequorum(notice));
+                Ok(Answer::Done)
+            }
+            votequorum::Request::QdeviceExtraSet { .. } => Err(Failure::NotExist),
             _ => Err(Failure::NotSupported),
         }
     }
@@ -310,6 +317,24 @@ fn a_quorum_device_has_a_row_and_a_column() {
         0          1            Qdevice\n";
     assert!(said.ends_with(expected), "{said}");
     assert_eq!(code, 0);
+}
+
+#[test]
+fn what_a_quorum_device_has_to_say_is_set_and_watched() {
+    let mut state = State::new();
+    (state.device, state.quorate) = (true, true);
+    let mut paper = Paper::new(Some(state));
+    for (line, code) in [("-X more", 0), ("-C", 0), ("-W z", 1)] {
+        assert_eq!(paper.run(&format!("corosync-quorumtool {line}")).1, code, "{line}");
+    }
+    let ended = "Unable to dispatch quorum status: CS_ERR_LIBRARY\n";
+    let extra = "         1 more\n         1 <unset>\n";
+    let (said, code) = paper.run("corosync-quorumtool -W qx");
+    assert_eq!(said, format!("{ended}Watching for updates:\nQuorate\n{extra}"));
+    assert_eq!(code, 1);
+    let mut none = Paper::new(Some(State::new()));
+    let failed = ("Failed to set extra info CS_ERR_NOT_EXIST\n".to_owned(), 1);
+    assert_eq!(none.run("corosync-quorumtool -X more"), failed);
 }
 
 #[test]
