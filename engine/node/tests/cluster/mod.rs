@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use frame::{Class, FrameMut, Pool, PoolConfig};
+use groups::votequorum::Options;
 use groups::{Clients, Event, GroupHandle, Pulled, PulledKind};
 use link::{Provider, Security};
 use node::{Config, Dest, Input, Lane, Node, Output, Stored};
@@ -92,8 +93,13 @@ pub struct Cluster {
     /// Arrival time and number keep packets in order.
     network: BTreeMap<(u64, u64), Packet>,
     packets: u64,
-    stored: BTreeMap<NodeId, Stored>,
+    /// What is on the disk of each.
+    pub stored: BTreeMap<NodeId, Stored>,
     boots: u8,
+    /// When a silent ring is declared lost, for engines that start.
+    pub token_timeout: TokenTimeout,
+    /// Whether every engine that starts has one vote.
+    pub votes: bool,
     /// Pairs that do not hear each other.
     pub cut: BTreeSet<(NodeId, NodeId)>,
     /// One burst in so many is lost; 0: none.
@@ -127,6 +133,8 @@ impl Cluster {
             packets: 0,
             stored: BTreeMap::new(),
             boots: 0,
+            token_timeout: TokenTimeout::Auto { min_us: 2_000, max_us: 50_000 },
+            votes: false,
             cut: BTreeSet::new(),
             loss: 0,
             random: 1,
@@ -157,15 +165,20 @@ impl Cluster {
             burst_segments: 64,
             burst_bytes: 65000,
             links: node::Links::ONE,
-            token_timeout: TokenTimeout::Auto { min_us: 2_000, max_us: 50_000 },
+            token_timeout: self.token_timeout,
             config_version: self.config.0,
             config_hash: self.config.1,
             stored: self.stored.get(&id).copied().unwrap_or_default(),
             tuning: Tuning::default(),
             limits: groups::Limits::default(),
-            quorum: None,
+            quorum: self.votes.then(|| Options {
+                nodes: self.ids.iter().map(|id| (*id, 1)).collect(),
+                ..Options::default()
+            }),
             expected_votes_tracked: 0,
         };
+        let on_disk = self.stored.entry(id).or_default();
+        on_disk.owed_ns = on_disk.owed_ns.max(config.owed_ns_max());
         let node = Node::new(config, pool.clone(), self.now_ns).expect("the configuration is good");
         let engine = Engine {
             id,
