@@ -110,7 +110,8 @@ impl Config {
     }
 
     /// A hash over what must be the same on every node: cluster name, node list, encryption on or off,
-    /// limits, quorum, and where votes are counted how long the ring may take for anything. Nodes with equal versions and different hashes refuse each other. FNV-1a, 64 bits.
+    /// limits, quorum, and where votes are counted how long the ring may take for anything. Nodes with equal
+    /// versions and different hashes refuse each other. FNV-1a, 64 bits.
     pub fn shared_hash(&self) -> u64 {
         let mut text = format!(
             "{}\n{}\n{}\n",

@@ -204,7 +204,8 @@ pub const KEYS: &[Key] = &[
     key("totem", "token_timeout_max", Kind::Duration { min_ns: MS, max_ns: 3600 * S }, &[], Default("\"1s\""),
         "Upper bound of `auto`, and its value until enough rotations were seen.").at_run_time(),
     key("totem", "consensus_timeout", Kind::Duration { min_ns: MS, max_ns: 3600 * S }, &["auto"], Default("\"auto\""),
-        "How long nodes that form a ring wait for those that do not answer. `auto` derives it from the token timeout.").at_run_time(),
+        "How long nodes that form a ring wait for those that do not answer. `auto` derives it from the token \
+         timeout.").at_run_time(),
 
     key("quorum", "provider", Kind::Choice(&["none", "votequorum"]), &[], Default("\"none\""),
         "Whether votes are counted: with `none` every part of the cluster may act, with `votequorum` only one that \

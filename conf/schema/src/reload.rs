@@ -225,7 +225,8 @@ mod tests {
 
     /// Every key that may change has another value; so has one that counts at restart.
     const OTHERS: &str = "config_version = 9\n[transport]\nlink_mode = \"active\"\nlink_priorities = [3]\n\
-         [totem]\ntoken_timeout_min = \"40ms\"\nconsensus_timeout = \"70ms\"\n[quorum]\nexpected_votes = 9\ntwo_node = true\ndevice = \"net\"\n\
+         [totem]\ntoken_timeout_min = \"40ms\"\nconsensus_timeout = \"70ms\"\n\
+         [quorum]\nexpected_votes = 9\ntwo_node = true\ndevice = \"net\"\n\
          [engine]\nidle = \"park\"\nspin = \"9us\"\ncpu = 0\n\
          [ipc]\nlag_slots = 100\nlease = \"5ms\"\nspill_bytes = \"1MiB\"\nspill_bytes_total = \"2MiB\"\n\
          allow_uids = [5]\nallow_gids = [6]\nprivate_uids = [7]\nprivate_gids = [8]\n\

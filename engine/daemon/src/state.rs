@@ -101,7 +101,8 @@ impl State {
     /// Stores both durably: when this returns, they survive a power cut.
     ///
     /// # Errors
-    /// When the disk is broken, or full and the file not there yet; the old ones then still stand, and a time that was to be lowered may.
+    /// When the disk is broken, or full and the file not there yet; the old ones then still stand,
+    /// and a time that was to be lowered may.
     pub(crate) fn store(&self, stored: Stored) -> io::Result<()> {
         let opened = OpenOptions::new().read(true).write(true).open(&self.file);
         let file = match opened {

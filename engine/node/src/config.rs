@@ -122,6 +122,15 @@ pub(crate) fn checked_nodes(
 }
 
 impl Config<'_> {
+    /// Until when others may act on the last life of this node, which starts now.
+    pub(crate) fn forgotten_until_ns(&self, now_ns: u64) -> u64 {
+        match self.stored {
+            // It never had a life.
+            Stored { ring_seq: 0, owed_ns: 0 } => 0,
+            Stored { owed_ns, .. } => now_ns.saturating_add(owed_ns.max(self.owed_ns_max())),
+        }
+    }
+
     /// The longest time that a node with this configuration can owe, nanoseconds; 0 where votes are not counted.
     pub fn owed_ns_max(&self) -> u64 {
         match self.quorum {

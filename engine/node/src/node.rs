@@ -19,7 +19,6 @@ use crate::owing::Owing;
 use crate::receive::{COPY_OUT_SHARE, LARGE_SCARCE_SHARE};
 use crate::{
     Config, ConfigError, Counters, Input, NodeCounters, Output, Reason, Reconfiguration, Status,
-    Stored,
 };
 
 /// Room made for outputs at the start. A visit gives at most a personal window of bursts.
@@ -69,12 +68,8 @@ impl Node {
         }
         let overhead = link.overhead_bytes();
         let payload_bytes = config.payload_bytes(&pool, overhead)?;
-        let needed_ns = config.owed_ns_max();
-        let owing = match config.quorum {
-            Some(_) => Owing::new(now_ns, config.stored, needed_ns),
-            // Nobody acts on this node's life; what was owed before stays as it is.
-            None => Owing::new(now_ns, config.stored, config.stored.owed_ns),
-        };
+        let owing = Owing::of(&config, now_ns);
+        let forgotten_until_ns = config.forgotten_until_ns(now_ns);
         let totem = totem::Config {
             me: config.me,
             nodes: nodes.clone(),
@@ -100,11 +95,7 @@ impl Node {
                         .0,
                 ),
                 nodes: nodes.clone(),
-                // A node that never had a life has nothing to forget.
-                forgotten_until_ns: match config.stored {
-                    Stored { ring_seq: 0, owed_ns: 0 } => 0,
-                    Stored { owed_ns, .. } => now_ns.saturating_add(owed_ns.max(needed_ns)),
-                },
+                forgotten_until_ns,
             }),
             None => groups,
         };

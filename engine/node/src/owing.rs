@@ -10,7 +10,7 @@
 use groups::cfg::{Answer, Request};
 use totem::{TokenTimeout, Tuning, owed_ns_max};
 
-use crate::{Node, Output};
+use crate::{Config, Node, Output};
 
 /// What is stored durably and given to the next life of a node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,6 +36,16 @@ pub(crate) struct Owing {
 }
 
 impl Owing {
+    /// That of a node that starts with this configuration.
+    pub(crate) fn of(config: &Config<'_>, now_ns: u64) -> Self {
+        let needed_ns = match config.quorum {
+            Some(_) => config.owed_ns_max(),
+            // Nobody acts on this node's life; what was owed before stays as it is.
+            None => config.stored.owed_ns,
+        };
+        Self::new(now_ns, config.stored, needed_ns)
+    }
+
     /// A node starts; what is `needed_ns` was stored before.
     pub(crate) fn new(now_ns: u64, stored: Stored, needed_ns: u64) -> Self {
         let durable = Stored { owed_ns: stored.owed_ns.max(needed_ns), ..stored };
@@ -70,7 +80,7 @@ impl Owing {
         if self.durable.owed_ns >= self.asked.owed_ns {
             return Some(answer);
         }
-        // One before it was about a change that is over.
+        // One before it was about a change that was under way then and is over.
         self.answer = Some(answer);
         None
     }
@@ -138,8 +148,14 @@ impl Node {
 
     /// The owner's word about a change; that it is good only when the disk has what follows from it.
     pub(crate) fn ask_for_change(&mut self, request: Request) {
+        let under_way = self.groups.change_under_way();
         let request = match request {
-            Request::Answer { answer: Answer { good: true, .. }, .. } => self.owing.hold(request),
+            Request::Answer { change, answer: Answer { good: true, .. } }
+                if under_way == Some(change) =>
+            {
+                self.owing.hold(request)
+            }
+            // An answer to a change that is over comes too late, and must not take the place of one that waits.
             request => Some(request),
         };
         if let Some(request) = request
@@ -160,7 +176,7 @@ impl Node {
     /// Lets the disk have less, if it is time.
     pub(crate) fn lower_owed(&mut self, now_ns: u64) {
         let (settled, owed_until_ns) =
-            (!self.groups.is_changing(), self.totem.owed_until_ns());
+            (self.groups.change_under_way().is_none(), self.totem.owed_until_ns());
         let stored = self.owing.lower(now_ns, settled, owed_until_ns);
         self.out.extend(stored.map(Output::Persist));
     }

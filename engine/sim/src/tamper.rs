@@ -27,8 +27,6 @@ pub enum Tamper {
     ForgetBeginnings,
     /// The disk forgets what was stored.
     ForgetDisk,
-    /// The disk forgets how long others may act on the node that ended.
-    ForgetOwed,
     /// After healing one node hears nobody.
     StayDeaf,
     /// What a member refused is taken over by whoever had found it good.

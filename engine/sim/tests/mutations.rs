@@ -235,16 +235,3 @@ fn one_configuration_catches_rings_of_several() {
 fn liveness_catches_a_node_that_does_not_follow_a_newer_configuration() {
     catches_reloading(Checker::Liveness, tamper(Tamper::IgnoreNewer));
 }
-
-#[test]
-#[ignore]
-fn find() {
-    let from: u64 = std::env::var("FROM").unwrap().parse().unwrap();
-    let to: u64 = std::env::var("TO").unwrap().parse().unwrap();
-    for seed in (from..to).chain([1094]) {
-        let found = reloading(seed, tamper(Tamper::ForgetOwed)).0;
-        if !found.is_empty() {
-            eprintln!("seed {seed}: {found:?}; clean: {:?}", reloading(seed, Spoil::default()).0);
-        }
-    }
-}

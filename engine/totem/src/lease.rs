@@ -13,8 +13,8 @@
 
 use wire::{NodeId, RingId};
 
-use crate::{TokenTimeout, Tuning};
 use crate::gather::{consensus_ns, usual_consensus_ns};
+use crate::{TokenTimeout, Tuning};
 
 /// Beacons per timeout, unless that is too often (per member) or needlessly seldom.
 const BEACONS: u64 = 4;

@@ -2,8 +2,8 @@
 //! rings of shared memory that follow from it, and the rules by which both sides use them.
 //!
 //! Three parts:
-//! * [`Acceptor`], on the engine's control thread: listens, authorises (`SO_PEERCRED`, `SO_PEERGROUPS`), shakes hands, carries
-//!   requests and answers, notices when clients are gone.
+//! * [`Acceptor`], on the engine's control thread: listens, authorises (`SO_PEERCRED`, `SO_PEERGROUPS`), shakes
+//!   hands, carries requests and answers, notices when clients are gone.
 //! * [`Server`], on the engine's hot thread: reads submit rings, delivers, keeps what readers need, spills
 //!   and evicts those that lag.
 //! * [`Attachment`], in the client: the other end of all that.

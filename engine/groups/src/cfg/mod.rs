@@ -258,9 +258,9 @@ impl Groups {
         self.changes.events.pop_front()
     }
 
-    /// Whether a change was asked for in this ring that is neither committed nor given up.
-    pub fn is_changing(&self) -> bool {
-        self.changes.pending.is_some()
+    /// The change that was asked for in this ring and is neither committed nor given up, if there is one.
+    pub fn change_under_way(&self) -> Option<ChangeId> {
+        self.changes.pending.as_ref().map(|pending| pending.change)
     }
 
     /// Sets the limits of local sessions anew; those there are stay.

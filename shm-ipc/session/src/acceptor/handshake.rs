@@ -54,7 +54,8 @@ impl Acceptor {
             _ => return Err(Cause::Protocol),
         };
         let connection = self.connections.get(&key).ok_or(Cause::Gone)?;
-        let trust = self.config.access.admit(connection.peer.uid, connection.peer.gids(), self.own_uid);
+        let trust =
+            self.config.access.admit(connection.peer.uid, connection.peer.gids(), self.own_uid);
         Ok((purpose, hello, trust.ok_or(Cause::NotAuthorised)?))
     }
 
