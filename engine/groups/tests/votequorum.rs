@@ -238,6 +238,21 @@ fn who_was_left_behind_does_not_take_its_small_quorum_to_others() {
 }
 
 #[test]
+fn a_ring_that_does_not_come_into_force_lowers_nobodys_votes() {
+    let mut cluster = Cluster::new(&[1; 6], |options| {
+        options.last_man_standing = true;
+        options.last_man_standing_window_ms = 10;
+        options.wait_for_all = Some(true);
+    });
+    cluster.ring(&[1, 2, 3, 4, 5, 6]);
+    // The window ends before the ring is in force, and then the ring is gone.
+    cluster.ring_begin(&[1, 2, 3, 4]);
+    cluster.pass(20);
+    assert_eq!(cluster.votes(1).0, 4);
+    assert_eq!(cluster.ring(&[1, 2, 3]), NOBODY, "three of six");
+}
+
+#[test]
 fn a_tie_is_broken_only_for_who_was_quorate_until_then() {
     let mut cluster = Cluster::new(&[1; 4], |o| o.auto_tie_breaker = TieBreaker::Lowest);
     cluster.ring(&[1, 2, 3, 4]);

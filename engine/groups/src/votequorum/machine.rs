@@ -241,14 +241,20 @@ impl Votequorum {
 
     /// When [`Votequorum::timeout`] is to be called, and why.
     pub fn next_timeout(&self) -> Option<(u64, Timer)> {
-        let last_man = self.last_man_ns.map(|at| (at, Timer::LastMan));
+        let last_man = self.last_man_due_ns().map(|at| (at, Timer::LastMan));
         let poll = self.device.poll_ns.map(|at| (at, Timer::DevicePoll));
         [last_man, poll].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
+    /// While a ring is synchronised nobody knows whether it comes into force anywhere: who expected less because of
+    /// it, alone of all its members, would have a quorum with others than they.
+    fn last_man_due_ns(&self) -> Option<u64> {
+        self.last_man_ns.filter(|_| !self.in_sync)
+    }
+
     /// Does what is due.
     pub fn timeout(&mut self, now_ns: u64) {
-        if self.last_man_ns.is_some_and(|at| at <= now_ns) {
+        if self.last_man_due_ns().is_some_and(|at| at <= now_ns) {
             self.last_man_ns = None;
             if self.quorate {
                 self.recalculate(true, true);
