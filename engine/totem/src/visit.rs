@@ -89,8 +89,8 @@ impl Ordering {
             || token.seq - base > self.window.capacity()
             || !self.members.contains(token.regular_next)
             || !self.members.contains(from)
-            // It comes to whose turn it is, or out of turn to somebody else.
-            || token.detour == (token.regular_next == ctx.me)
+            // The network may bring it to anybody.
+            || token.to != ctx.me
             || token.visit - self.visit > u64::from(u32::MAX) / 4;
         if impossible {
             ctx.counters.tokens_refused += 1;
@@ -321,6 +321,7 @@ impl Ordering {
         let to = detour.filter(|node| *node != next.regular_next);
         next.detour = to.is_some();
         let to = to.unwrap_or(next.regular_next);
+        next.to = to;
         next.visit += 1;
         let Some(frame) = ctx.control(|out| next.emit(out)) else {
             // No slot, not even a spare one: keep the token and try again shortly.

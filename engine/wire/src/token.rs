@@ -8,7 +8,7 @@ use crate::{NodeId, RingId, WireError};
 pub const RANGES_MAX: usize = 64;
 
 /// Bytes of a token without ranges.
-pub const TOKEN_BYTES_MIN: usize = 4 + 4 + 12 + 4 + 8 * 5 + 2 * FACTS_BYTES;
+pub const TOKEN_BYTES_MIN: usize = 4 + 4 + 12 + 4 + 4 + 8 * 5 + 2 * FACTS_BYTES;
 
 /// Bytes of a token with all its ranges.
 pub const TOKEN_BYTES_MAX: usize = TOKEN_BYTES_MIN + RANGES_MAX * 16;
@@ -123,6 +123,8 @@ pub struct Token {
     pub detour: bool,
     /// Whose regular visit is due next (after a detour the token goes there).
     pub regular_next: NodeId,
+    /// To whom it goes. Somebody else whom the network shows it to must not take it: there would be two.
+    pub to: NodeId,
     /// Highest number given to a frame.
     pub seq: u64,
     /// All members had everything up to here when they last looked.
@@ -149,6 +151,7 @@ impl Token {
             visit: 1,
             detour: false,
             regular_next: ring.rep,
+            to: ring.rep,
             seq: 0,
             aru: 0,
             aru_setter: None,
@@ -176,6 +179,7 @@ impl Token {
         let mut token = Self {
             ring: r.ring()?,
             regular_next: NodeId(r.u32()?),
+            to: NodeId(r.u32()?),
             visit: r.u64()?,
             detour: flags & FLAG_DETOUR != 0,
             seq: r.u64()?,
@@ -189,6 +193,9 @@ impl Token {
         };
         if count > RANGES_MAX {
             return Err(r.bad("ranges", count as u64));
+        }
+        if token.detour == (token.to == token.regular_next) {
+            return Err(r.bad("to", token.to.0.into()));
         }
         if token.aru > token.seq || token.stable > token.seq {
             return Err(r.bad("aru", token.aru));
@@ -223,6 +230,7 @@ impl Token {
             .u32(self.aru_setter.map_or(0, |node| node.0))
             .ring(self.ring)
             .u32(self.regular_next.0)
+            .u32(self.to.0)
             .u64(self.visit)
             .u64(self.seq)
             .u64(self.aru)

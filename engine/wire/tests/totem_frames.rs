@@ -66,9 +66,11 @@ fn golden_token() {
     token.stable = 7;
     token.in_flight = 0x1000;
     token.ranges.push(9, 9);
+    let out_of_turn = emitted(|out| Token { detour: true, ..token }.emit(out));
+    assert!(Token::parse(&out_of_turn).is_err(), "out of turn to whose turn it is");
     assert_eq!(
         hex(&emitted(|out| token.emit(out))),
-        "0200010004000000080706050403020109000000090000000200000000000000\
+        "020001000400000008070605040302010900000009000000090000000200000000000000\
          0a0000000000000008000000000000000700000000000000\
          0010000000000000\
          ffffffffffffffff0000000000000000204e000000000000\
@@ -286,6 +288,7 @@ prop_compose! {
         Token {
             ring, visit, detour, seq, in_flight, in_force, collecting,
             regular_next: NodeId(next),
+            to: NodeId(if detour { next ^ 1 } else { next }),
             aru: low.0 % seq,
             aru_setter: (setter != 0).then_some(NodeId(setter)),
             stable: low.1 % seq,
