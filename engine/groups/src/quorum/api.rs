@@ -53,7 +53,7 @@ pub enum QuorumTimer {
     Votes(votequorum::Timer),
 }
 
-/// How a [`Quorum`] is made.
+/// How a [`Quorum`](super::Quorum) is made.
 #[derive(Debug)]
 pub struct QuorumConfig {
     /// The machine that decides; `None`: there is always a quorum.
