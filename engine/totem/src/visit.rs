@@ -324,9 +324,15 @@ impl Ordering {
         next.to = to;
         next.visit += 1;
         let Some(frame) = ctx.control(|out| next.emit(out)) else {
-            // No slot, not even a spare one: keep the token and try again shortly.
+            // No slot, not even a spare one: keep the token and try again shortly, but only to pass it on. What
+            // pins the slots may be this very ring, or the old one that only the next one lets go: for the others
+            // the token is lost after a timeout, so it is for its holder.
+            held.lone = false;
             self.held = Some(held);
             ctx.after(Timer::Hold, now_ns, RETRY_NS);
+            if !ctx.timers.is_set(Timer::TokenLoss) {
+                ctx.after(Timer::TokenLoss, now_ns, ctx.timeout_ns());
+            }
             return;
         };
         self.life.show(now_ns, ctx.timeout_ns(), self.members.len(), &ctx.tuning);

@@ -4,11 +4,13 @@ extern crate synchrotron_totem as totem;
 
 mod net;
 
+use frame::{Class, Pool, PoolConfig};
 use net::check::check;
 use net::{MS, Net};
 use totem::{Cause, State};
 use wire::commit::Commit;
 use wire::join::{Compat, Join};
+use wire::token::Token;
 use wire::{NodeId, NodeSet, RingId};
 
 fn formed(count: u32, seed: u64) -> Net {
@@ -230,7 +232,10 @@ fn a_lone_sender_needs_no_network_hop() {
 fn forge(net: &mut Net, to: u32, from: u32, emit: impl FnOnce(&mut [u8]) -> Option<usize>) {
     let now = net.now;
     let node = net.node(to);
-    let mut slot = node.pool.alloc(frame::Class::Small).unwrap();
+    // From a pool of its own: the node's may be empty.
+    let (small_bytes, large_bytes) = (1216, 4096);
+    let pool = Pool::heap(PoolConfig { small_bytes, small_count: 1, large_bytes, large_count: 0 });
+    let mut slot = pool.alloc(Class::Small).unwrap();
     let len = emit(&mut slot).unwrap();
     slot.truncate(len);
     node.totem.receive(now, NodeId(from), slot.freeze(), &mut node.queue);
@@ -257,4 +262,35 @@ fn a_ring_number_that_leaves_none_for_later_is_refused() {
     net.run_until_ring(&[1, 2], 5_000 * MS);
     assert!(net.node(1).totem.status().ring.seq < 1000);
     check(&net).unwrap();
+}
+
+/// The frames of the old ring and of the one in the making may pin every slot. Whoever has the token then can neither
+/// pass it on nor hear that the others gave the ring up.
+#[test]
+fn a_token_that_cannot_be_passed_on_is_lost() {
+    let mut net = Net::new(2, 12);
+    // One large slot is all it has: for the commit, then for its own frame of the new ring.
+    net.slots = 0;
+    net.start(2);
+    let compat = Compat { protocol_min: 1, protocol_max: 1, config_version: 1, config_hash: 7 };
+    let (all, fail, last_ring) =
+        (NodeSet::first_n(2), NodeSet::EMPTY, RingId { seq: 0, rep: NodeId(1) });
+    let join = Join { compat, ring_seq: 4, last_ring, proc: all, fail, hears: all };
+    forge(&mut net, 2, 1, |out| join.emit(out, 2, core::iter::empty()));
+    let ring = RingId { seq: 5, rep: NodeId(1) };
+    let commit = Commit { ring, hop: 1, members: all };
+    forge(&mut net, 2, 1, |out| commit.emit(out, 2));
+    assert_eq!(net.node(2).totem.status().state, State::Commit);
+    net.run(MS);
+    let (to, regular_next) = (NodeId(2), NodeId(2));
+    let token = Token { to, regular_next, visit: 2, ..Token::first(ring, 100_000) };
+    forge(&mut net, 2, 1, |out| token.emit(out));
+    net.run(10 * MS);
+    let node = net.node(2);
+    assert_eq!(node.totem.status().state, State::Recovery);
+    assert!(node.totem.counters().pool_empty > 5, "the token is here and cannot leave");
+    assert_eq!(node.pool.free(Class::Large), 0);
+    net.run_until_ring(&[2], 1_000 * MS);
+    assert_eq!(net.node(2).totem.status().last_gather.cause, Cause::Formation);
+    assert_eq!(net.node(2).pool.free(Class::Large), 1);
 }
