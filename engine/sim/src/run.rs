@@ -142,6 +142,12 @@ impl World {
                 missing.push(format!("node {node} does not have every fresh message"));
             }
         }
+        // Who stays out has programs as well, and may have to wait for what it owed before it counts its own votes.
+        for (_, host) in self.hosts.iter().enumerate().filter(|(index, _)| !live.contains(index)) {
+            if let Some(r) = &host.running {
+                self.missing_answers(r, &mut missing);
+            }
+        }
         missing
     }
 
@@ -163,6 +169,20 @@ impl World {
         if r.standing.is_under_way() {
             missing.push(format!("node {node} is in the middle of a reload"));
         }
+        self.missing_answers(r, missing);
+        let waiting: usize = r.processes.sessions.iter().map(|s| s.queue.len()).sum();
+        if waiting != 0 {
+            missing.push(format!("node {node} has {waiting} messages it does not take"));
+        }
+        if let Some(message) = r.undelivered.first() {
+            let what = self.history.describe(*message);
+            missing.push(format!("node {node} has not delivered {what}"));
+        }
+    }
+
+    /// What the programs on a node asked for and were not told or shown yet.
+    fn missing_answers(&self, r: &Running, missing: &mut Vec<String>) {
+        let node = self.history.life(r.life).node;
         if !r.joins.is_empty() || !r.leaves.is_empty() {
             missing.push(format!("node {node} owes answers: {:?} {:?}", r.joins, r.leaves));
         }
@@ -171,14 +191,6 @@ impl World {
             if phases.clone().any(|phase| matches!(phase, Phase::Granted(_))) {
                 missing.push(format!("node {node} has not shown {} as a member", session.id));
             }
-        }
-        let waiting: usize = r.processes.sessions.iter().map(|s| s.queue.len()).sum();
-        if waiting != 0 {
-            missing.push(format!("node {node} has {waiting} messages it does not take"));
-        }
-        if let Some(message) = r.undelivered.first() {
-            let what = self.history.describe(*message);
-            missing.push(format!("node {node} has not delivered {what}"));
         }
     }
 
