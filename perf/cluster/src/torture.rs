@@ -21,6 +21,8 @@ pub struct Plan {
     pub seed: u64,
     /// Names of the faults to make (see [`faults`]); empty: all.
     pub faults: Vec<String>,
+    /// Load of each program; `None`: a flood, or with several links [`CROSSING_LOAD`].
+    pub load: Option<Rate>,
 }
 
 /// What came of it.
@@ -79,7 +81,7 @@ const CROSSINGS: [&str; 4] =
 
 /// Load of each program meanwhile. A flood fills an emulated machine so that its links are late by as much as
 /// would make them dead elsewhere.
-const CROSSING_LOAD: Rate = Rate::PerSecond(100);
+const CROSSING_LOAD: Rate = Rate::PerSecond(2000);
 
 /// How often they are made, at most, until the ring has moved from either link to the other.
 const CROSSING_TRIES: usize = 3;
@@ -130,7 +132,8 @@ pub fn run(plan: &Plan, mut progress: impl FnMut(u64, &str)) -> anyhow::Result<R
     let mut random = Random(plan.seed);
     let start = Instant::now();
     let (mut faults, mut heal_ms_max) = (Vec::new(), 0);
-    let load = if rig.cluster.links() > 1 { CROSSING_LOAD } else { Rate::Flood };
+    let usual = if rig.cluster.links() > 1 { CROSSING_LOAD } else { Rate::Flood };
+    let load = plan.load.unwrap_or(usual);
     rig.set_rate(load);
     let has_network = matches!(plan.spec.place, Place::Namespaces { .. });
     let list = chosen(plan);

@@ -10,7 +10,7 @@ fn torture_of(nodes: usize, deliveries: u64, message_bytes: usize, seed: u64) {
     }
     let _machine = common::machine();
     let spec = common::in_namespaces(nodes);
-    let plan = Plan { spec, deliveries, message_bytes, seed, faults: Vec::new() };
+    let plan = Plan { spec, deliveries, message_bytes, seed, faults: Vec::new(), load: None };
     let report = torture::run(&plan, |_, _| {}).unwrap();
     assert!(report.verdict.findings.is_empty(), "{:#?}", report.verdict.findings);
     assert!(report.deliveries >= deliveries);

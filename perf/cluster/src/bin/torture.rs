@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use synchrotron_cluster::launch::{Launch, ended};
-use synchrotron_cluster::{Crossing, Place, Plan, Second, Spec, torture};
+use synchrotron_cluster::{Crossing, Place, Plan, Rate, Second, Spec, torture};
 
 /// Loads a cluster of real engines in network namespaces, hurts it and compares what its subscribers saw.
 #[derive(Parser)]
@@ -35,6 +35,10 @@ struct Args {
     /// With `--rdma`: a second link over this, and faults of either link.
     #[arg(long, requires = "rdma")]
     second_link: Option<SecondLink>,
+    /// Messages that each program publishes in a second; 0: as many as the engine takes (that is what they do without
+    /// this option, but for `--second-link`: 2000).
+    #[arg(long)]
+    rate: Option<u64>,
     /// A fault to make, instead of all; may be given several times.
     #[arg(long = "fault")]
     faults: Vec<String>,
@@ -72,7 +76,8 @@ fn run(args: &Args) -> anyhow::Result<bool> {
     let spec = Spec { encrypted, extra: calm_token(place), ..args.launch.spec(place) };
     let (deliveries, message_bytes) = (args.deliveries, args.message_bytes);
     let faults = args.faults.clone();
-    let plan = Plan { spec, deliveries, message_bytes, seed: args.seed, faults };
+    let load = args.rate.map(|rate| if rate == 0 { Rate::Flood } else { Rate::PerSecond(rate) });
+    let plan = Plan { spec, deliveries, message_bytes, seed: args.seed, faults, load };
     let bar = ProgressBar::new(deliveries);
     bar.set_style(ProgressStyle::with_template(
         "[{bar:30}] {human_pos} deliveries, {elapsed} {msg}",

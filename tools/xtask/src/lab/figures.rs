@@ -27,7 +27,7 @@ pub(super) fn figures(nodes: usize, timeout: Duration, memory_mib: u32) -> anyho
     let pace = ["build", "-p", "synchrotron-verbs", "--features", "lab", "--example", "pace"];
     let programs = [
         (executable(&pace, "pace")?, "pace".to_owned()),
-        super::ring::engine()?,
+        super::ring::engine(&[])?,
         cluster_program("synchrotron-ledger")?,
     ];
     let outcome = in_lab(nodes, nodes, timeout, memory_mib, &programs, FIGURES)?;
@@ -67,7 +67,7 @@ pub(super) fn figures(nodes: usize, timeout: Duration, memory_mib: u32) -> anyho
 /// What is missing or went wrong.
 pub(super) fn weather(nodes: usize, timeout: Duration, memory_mib: u32) -> anyhow::Result<String> {
     ensure!(nodes >= 2, "a ring needs 2 nodes at least");
-    let programs = [super::ring::engine()?, cluster_program("synchrotron-weather")?];
+    let programs = [super::ring::engine(&[])?, cluster_program("synchrotron-weather")?];
     // These engines have a network of their own in there.
     let outcome = in_lab(1, nodes, timeout, memory_mib, &programs, WEATHER)?;
     let result: Value = serde_json::from_str(&read(&outcome, "weather")?)?;

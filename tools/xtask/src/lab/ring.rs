@@ -59,13 +59,16 @@ fn run(
     memory_mib: u32,
 ) -> anyhow::Result<String> {
     ensure!(nodes >= 2, "a ring needs 2 nodes at least");
+    // Engines without optimisation, emulated, are so late that links that work are taken for dead.
+    let profile: &[&str] = if second_links.is_empty() { &[] } else { &["--release"] };
     let suite =
         ["test", "-p", "synchrotron-verbs", "--features", "lab", "--test", "rdma", "--no-run"];
     let torture = ["build", "-p", "synchrotron-cluster", "--bin", "synchrotron-torture"];
+    let torture = [&torture[..], profile].concat();
     let ledger = ["build", "-p", "synchrotron-cluster", "--bin", "synchrotron-ledger"];
     let programs = [
         (executable(&suite, "rdma")?, "conformance".to_owned()),
-        engine()?,
+        engine(profile)?,
         (executable(&torture, "synchrotron-torture")?, "synchrotron-torture".to_owned()),
         (executable(&ledger, "synchrotron-ledger")?, "synchrotron-ledger".to_owned()),
     ];
@@ -124,9 +127,10 @@ fn print_crossings(second: &str, file: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The engine with verbs, and its name in the lab.
-pub(super) fn engine() -> anyhow::Result<(PathBuf, String)> {
+/// The engine with verbs, and its name in the lab; `profile`: more words for cargo.
+pub(super) fn engine(profile: &[&str]) -> anyhow::Result<(PathBuf, String)> {
     let args = ["build", "-p", "synchrotron-daemon", "--features", "verbs"];
+    let args = [&args[..], profile].concat();
     Ok((executable(&args, "synchrotrond")?, "synchrotrond".to_owned()))
 }
 
