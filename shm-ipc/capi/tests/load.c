@@ -16,6 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "measure.h"
+
 enum { NODES_MAX = 64, SAMPLES_MAX = 2000000, BYTES_MAX = 1 << 20 };
 
 /* What a message says: PING is sent alone, FLOOD by all, END once by each at the end of its part. */
@@ -35,38 +37,10 @@ static struct sender {
 } senders[NODES_MAX];
 
 static size_t senders_count, members_count, ended;
-static uint32_t me, lowest, *samples_ns;
+static uint32_t lowest, *samples_ns;
 static size_t samples_count;
 static uint64_t received, received_flood, first_ns, last_ns;
 static cpg_handle_t cpg;
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
-static void fail(const char *what, uint64_t number)
-{
-	fprintf(stderr, "node %u: %s %llu\n", me, what, (unsigned long long)number);
-	exit(1);
-}
-
-/* Of the bytes behind the head, eight at a time, since it should cost little. */
-static uint32_t checksum_of(const char *bytes, size_t count)
-{
-	uint64_t sum = count, word;
-
-	for (; count >= sizeof(word); bytes += sizeof(word), count -= sizeof(word)) {
-		memcpy(&word, bytes, sizeof(word));
-		sum = (sum ^ word) * 0x9E3779B97F4A7C15ULL;
-	}
-	for (; count > 0; bytes++, count--)
-		sum = (sum ^ (unsigned char)*bytes) * 0x9E3779B97F4A7C15ULL;
-	return (uint32_t)(sum >> 32);
-}
 
 static void deliver(cpg_handle_t handle, const struct cpg_name *group, uint32_t nodeid, uint32_t pid, void *message,
 		    size_t bytes)

@@ -26,6 +26,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "measure.h"
+
 enum { SENDERS_MAX = 256, BYTES_MAX = 1 << 20, BUCKETS = 64 * 32, RETRY_NS = 10000000, TRY_AGAIN_NS = 1000000 };
 
 /* Everybody reads this alike: they run on one machine. */
@@ -56,38 +58,9 @@ static struct {
 } sending;
 
 static size_t senders_count;
-static uint32_t me;
 static cpg_handle_t cpg;
 static char buffer[BYTES_MAX], input[4096];
 static size_t input_count;
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
-static void fail(const char *what, uint64_t number)
-{
-	fprintf(stderr, "node %u: %s %llu\n", me, what, (unsigned long long)number);
-	exit(1);
-}
-
-/* Of the bytes behind the head. */
-static uint32_t checksum_of(const char *bytes, size_t count)
-{
-	uint64_t sum = count, word;
-
-	for (; count >= sizeof(word); bytes += sizeof(word), count -= sizeof(word)) {
-		memcpy(&word, bytes, sizeof(word));
-		sum = (sum ^ word) * 0x9E3779B97F4A7C15ULL;
-	}
-	for (; count > 0; bytes++, count--)
-		sum = (sum ^ (unsigned char)*bytes) * 0x9E3779B97F4A7C15ULL;
-	return (uint32_t)(sum >> 32);
-}
 
 /* Bucket of a time: 32 between each power of two and the next, so it is known to 3 %. */
 static unsigned bucket_of(uint64_t ns)
