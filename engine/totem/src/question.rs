@@ -74,7 +74,7 @@ impl Ordering {
         let (seq, visit, number) = (beacon.seq, beacon.visit, beacon.number);
         if self.aru < seq {
             self.questions.push(Question { holder: from, seq, visit, number });
-            if self.repair.is_in_order() {
+            if self.repair.may_name() {
                 self.window.ranges(self.aru + 1, seq.min(self.high), false, |from, to| {
                     missing[count] = (from, to);
                     count += 1;

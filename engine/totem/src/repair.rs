@@ -94,7 +94,8 @@ impl Repair {
 
     /// Whether a gap means a loss, so that an answer to a beacon may name it. Where frames overtake each other (links
     /// used in turn) most of what is named comes by itself; there gaps are asked for when they have lasted.
-    pub(crate) fn is_in_order(&mut self) -> bool {
+    /// Each no is forgiven a little, so that after some of them it is tried again.
+    pub(crate) fn may_name(&mut self) -> bool {
         let in_order = self.in_vain * 2 <= self.frames_named;
         if !in_order {
             self.in_vain -= (self.in_vain / FORGET_SHARE).max(1);
@@ -186,16 +187,16 @@ mod tests {
     #[test]
     fn what_comes_twice_was_named_in_vain_and_is_forgiven() {
         let mut repair = Repair::new();
-        assert!(repair.is_in_order());
+        assert!(repair.may_name());
         repair.named.push((10, 13));
         repair.frames_named = 4;
         [9, 10, 11, 14].into_iter().for_each(|seq| repair.came_twice(seq));
-        assert!(repair.is_in_order(), "two of four");
+        assert!(repair.may_name(), "two of four");
         repair.came_twice(13);
-        assert!(!repair.is_in_order());
-        assert!(repair.is_in_order(), "another attempt");
+        assert!(!repair.may_name());
+        assert!(repair.may_name(), "another attempt");
         repair.in_vain = NAMED_MAX;
-        let attempts = (0..).take_while(|_| !repair.is_in_order()).count();
+        let attempts = (0..).take_while(|_| !repair.may_name()).count();
         assert!((16..100).contains(&attempts), "{attempts}");
     }
 }
