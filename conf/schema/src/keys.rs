@@ -243,8 +243,9 @@ pub const KEYS: &[Key] = &[
         "The device asks that the partition with its votes wins. Read by the device.").at_run_time(),
 
     key("engine", "idle", Kind::Choice(&["busy", "adaptive", "park"]), &[], Default("\"adaptive\""),
-        "What the hot thread does with nothing to do: `busy` spins for ever (give it a core of its own), `adaptive` \
-         spins for `spin` and then sleeps, `park` sleeps at once.").at_run_time(),
+        "What the hot thread does with nothing to do: `busy` spins for ever (give it a core of its own; where it \
+         notices that others run there, it hands the core over in between), `adaptive` spins for `spin` and then \
+         sleeps, `park` sleeps at once.").at_run_time(),
     key("engine", "spin", Kind::Duration { min_ns: 0, max_ns: S }, &[], Default("\"50us\""),
         "How long `adaptive` spins.").at_run_time(),
     key("engine", "cpu", Kind::Integer { min: 0, max: 4095 }, &["none"], Default("\"none\""),
