@@ -90,14 +90,18 @@ impl Native {
     pub(crate) fn take(&mut self, most: usize, desk: &Mutex<Desk>) -> anyhow::Result<usize> {
         let mut taken = 0;
         let mut desk = lock(desk);
+        let me = self.me;
         while taken < most {
+            let more = self.client.take_messages(most - taken, |m| enter(me, &mut desk, m));
+            taken += more;
+            if more > 0 {
+                continue;
+            }
             let Some(event) = self.client.try_recv() else { break };
             taken += 1;
-            if !note(self.me, &mut desk, event) {
+            if !note(me, &mut desk, event) {
                 bail!("the engine ended the session");
             }
-            let me = self.me;
-            taken += self.client.rest_of_run(|message| enter(me, &mut desk, message));
         }
         desk.stamp();
         Ok(taken)

@@ -84,6 +84,58 @@ fn what_is_staged_leaves_together_and_the_rest_of_a_run_is_taken_at_once() {
 }
 
 #[test]
+fn messages_are_taken_many_at_a_time_and_nothing_else_is_skipped() {
+    const COUNT: u32 = 3000;
+    let engine = Engine::start();
+    let (mut a, mut b) = (connect(&engine), connect(&engine));
+    let groups = [b"g", b"h"].map(|name| a.join(name).unwrap());
+    let only = b.join(b"h").unwrap();
+    for i in 0..COUNT {
+        let mut loan = a.loan(&groups[i as usize / 20 % 2], 4).unwrap();
+        loan.copy_from_slice(&i.to_le_bytes());
+        loan.stage();
+        if i == COUNT / 2 {
+            b.leave(&only).unwrap();
+        }
+        if i % 64 == 0 {
+            a.show();
+        }
+    }
+    let take = |client: &mut Client, numbers: &mut Vec<u32>, views: &mut usize| {
+        let taken = client.take_messages(100, |m| {
+            let number = u32::from_le_bytes(m.bytes.try_into().unwrap());
+            assert_eq!(m.group.name(), if number / 20 % 2 == 0 { b"g" } else { b"h" });
+            numbers.push(number);
+        });
+        if taken > 0 {
+            return taken;
+        }
+        match client.recv(LONG) {
+            Some(Event::Message(m)) => {
+                numbers.push(u32::from_le_bytes(m.bytes.try_into().unwrap()));
+            }
+            Some(Event::View(_)) => *views += 1,
+            other => panic!("after {numbers:?}: {other:?}"),
+        }
+        0
+    };
+    let (mut numbers, mut views, mut together) = (Vec::new(), 0, 0);
+    // Three joins and a leave; the last view that A sees is of B.
+    while numbers.len() < COUNT as usize || views < 4 {
+        together += take(&mut a, &mut numbers, &mut views);
+    }
+    assert!(numbers.into_iter().eq(0..COUNT));
+    assert!(together > 0);
+    let (mut numbers, mut views) = (Vec::new(), 0);
+    while views < 2 {
+        take(&mut b, &mut numbers, &mut views);
+    }
+    // All of its group in order until it left, nothing of the other and nothing after.
+    assert!(numbers.iter().copied().eq((0..COUNT).filter(|i| i / 20 % 2 == 1).take(numbers.len())));
+    assert_eq!(b.take_messages(1, |_| panic!("not a member any more")), 0);
+}
+
+#[test]
 fn a_group_is_silent_before_joining_and_after_leaving() {
     let engine = Engine::start();
     let (mut a, mut b) = (connect(&engine), connect(&engine));

@@ -10,6 +10,10 @@ use crate::hello::Cause;
 /// Descriptors leased at a time.
 const LEASE: u64 = 16;
 
+/// Bytes of the next body that are asked for ahead: then the processor sees by itself that one line follows the
+/// other.
+const AHEAD_BYTES: usize = 512;
+
 /// Looks at empty rings between two looks at the socket, for those who never wait.
 const LOOKS_PER_SOCKET: u32 = 4096;
 
@@ -43,6 +47,44 @@ impl Attachment {
             Found::Delivery(descriptor, index) => Some((descriptor, Reading::Delivery(index))),
         };
         Ok(self.item())
+    }
+
+    /// Goes on to the next item if that is a run of messages that lies in the delivery ring: what most items are, at
+    /// a third of the price. `None`: whatever is next comes from [`Attachment::next_item`]. What was given last is
+    /// given back in any case.
+    #[inline]
+    pub fn next_run(&mut self) -> Option<Descriptor> {
+        self.give_back();
+        if self.source == Source::Delivery && self.lease.is_empty() {
+            self.take_lease();
+        }
+        if self.source != Source::Delivery || self.lease.is_empty() {
+            return None;
+        }
+        let index = self.lease.start;
+        let descriptor: Descriptor = zerocopy::transmute!(self.reader.as_ref()?.read(index)?);
+        if descriptor.kind != Kind::Messages as u8 {
+            return None;
+        }
+        self.lease.start += 1;
+        self.next = index + 1;
+        self.idle_looks = 0;
+        self.reading = Some((descriptor, Reading::Delivery(index)));
+        self.prefetch_next();
+        Some(descriptor)
+    }
+
+    /// Asks for the beginning of the next body, which lies in some other cache, while this one is read.
+    #[inline]
+    fn prefetch_next(&self) {
+        if let (Some(reader), Some(region)) = (&self.reader, &self.region)
+            && !self.lease.is_empty()
+            && let Some(words) = reader.read(self.lease.start)
+        {
+            let next: Descriptor = zerocopy::transmute!(words);
+            let bytes = (next.body_bytes.get() as usize).min(AHEAD_BYTES);
+            region.prefetch(next.body_offset.get() as usize, bytes);
+        }
     }
 
     /// The item that [`Attachment::next_item`] gave last, again.
