@@ -127,3 +127,14 @@ pub enum Reason {
     /// What the disk says that this node may owe can be less.
     Owing,
 }
+
+impl Reason {
+    /// Whether it is about who is there, not about messages: nothing follows from it soon.
+    pub fn is_chore(self) -> bool {
+        use totem::Timer::{Beacon, Doubt, Ping, Probe};
+        match self {
+            Self::Totem(timer) => matches!(timer, Beacon | Doubt | Ping | Probe),
+            Self::Link(_) | Self::Hello | Self::Quorum(_) | Self::Owing => true,
+        }
+    }
+}

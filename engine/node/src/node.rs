@@ -45,6 +45,8 @@ pub struct Node {
     pub(crate) packer: Packer,
     pub(crate) out: VecDeque<Output>,
     pub(crate) counters: NodeCounters,
+    /// See [`Node::take_stirred`].
+    pub(crate) stirred: bool,
 }
 
 impl Node {
@@ -116,6 +118,7 @@ impl Node {
             packer: Packer::new(pool.clone(), config.burst_segments, config.burst_bytes, overhead),
             out: VecDeque::with_capacity(OUTPUTS_CAPACITY),
             counters: NodeCounters::default(),
+            stirred: true,
             pool,
         };
         node.totem.set_free_bytes(node.credit_bytes());
@@ -127,6 +130,13 @@ impl Node {
     /// Takes what happened. Then drain [`Node::poll_output`].
     pub fn handle(&mut self, now_ns: u64, input: Input, clients: &mut dyn Clients) {
         self.counters.inputs += 1;
+        let numbered = self.totem.counters().frames_sent;
+        self.stirred |= match &input {
+            // What is in it will tell.
+            Input::Received { .. } => false,
+            Input::Timeout => self.next_timeout().is_some_and(|(_, reason)| !reason.is_chore()),
+            _ => true,
+        };
         self.totem.set_free_bytes(self.credit_bytes().min(clients.room_bytes()));
         match input {
             Input::Received { link, queue, bytes, segment_bytes } => {
@@ -171,15 +181,18 @@ impl Node {
         }
         self.settle(now_ns, clients);
         self.flush();
+        self.stirred |= numbered != self.totem.counters().frames_sent;
         if let Some(paths) = &mut self.paths {
             paths.end_call();
         }
     }
 
-    /// How often totem sent the token or a wish for it again: then one was lost, or the node it went to.
+    /// How often totem sent the token or a wish for it again, or asked again for a sign of life: then one was lost,
+    /// or the node it went to.
     fn sent_again(&self) -> u64 {
         let counters = self.totem.counters();
-        counters.token_retransmits + counters.wants_sent
+        let asked = counters.beacons_again + counters.signs_wanted;
+        counters.token_retransmits + counters.wants_sent + asked
     }
 
     /// The next thing to do; sends come before what local programs are told.
@@ -195,6 +208,12 @@ impl Node {
             return Some(Output::Change(event));
         }
         self.groups.poll_trace().map(Output::Trace)
+    }
+
+    /// Whether anything happened since the last call that more may follow from soon. Signs of life, which is all that
+    /// an idle ring has, are no such thing.
+    pub fn take_stirred(&mut self) -> bool {
+        core::mem::take(&mut self.stirred)
     }
 
     /// When `Input::Timeout` is due, and why.

@@ -83,8 +83,11 @@ impl Node {
             return;
         }
         let mut body = opened.body;
+        let kind = Kind::of(&body);
+        let sign = [Kind::Beacon, Kind::Answer, Kind::Ping, Kind::Probe];
+        self.stirred |= !kind.is_some_and(|kind| sign.contains(&kind));
         // Only data frames are kept; everything else gives its slot back at once.
-        if home != Home::Stay && Kind::of(&body) == Some(Kind::Data) {
+        if home != Home::Stay && kind == Some(Kind::Data) {
             match self.copied_out(&body) {
                 Some(small) => body = small,
                 None if home == Home::SmallIfFree => {}

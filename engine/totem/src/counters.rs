@@ -56,8 +56,14 @@ counters! {
     beacons_sent,
     /// Answers to beacons sent.
     answers_sent,
+    /// Beacons sent to one member that did not answer the last one.
+    beacons_again,
     /// Wishes for a resting token sent.
     wants_sent,
+    /// Wishes for a sign of life of its holder sent.
+    signs_wanted,
+    /// Wishes sent that it go round, because the timeout is too short.
+    rotations_wanted,
     /// Joins sent.
     joins_sent,
     /// Joins received.

@@ -80,6 +80,20 @@ impl Ctx {
         self.rotation.timeout_us(self.token_timeout)
     }
 
+    /// Whether the timeout follows measurements.
+    pub(crate) fn measures(&self) -> bool {
+        matches!(self.token_timeout, TokenTimeout::Auto { .. })
+    }
+
+    /// A ring of so many members is formed. The timeout is the upper bound again if some of them were not in the
+    /// last one.
+    pub(crate) fn begin_ring(&mut self, now_ns: u64, members: usize, some_are_new: bool) {
+        self.rotation.begin_ring(now_ns, members, some_are_new);
+        if some_are_new {
+            self.timeout_ns = self.wanted_timeout_us().saturating_mul(1000);
+        }
+    }
+
     /// The timeout in force, nanoseconds.
     #[inline]
     pub(crate) fn timeout_ns(&self) -> u64 {

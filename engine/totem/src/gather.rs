@@ -19,6 +19,10 @@ const NODE_SHARE_NS: u64 = 100_000;
 const DISAGREEMENTS_MAX: u32 = 3;
 /// An agreed ring's representative may be silent for so many consensus timeouts.
 const SILENCE_MAX: u32 = 8;
+/// The gap between two Joins that tell of changes doubles with each Join, so often: from a quarter of the interval to
+/// all of it. And so does the interval between Joins that say nothing new, to four times what it is at first: all
+/// that they repair is the loss of others, and all nodes together must find the time to read what all of them send.
+const DOUBLINGS: u32 = 2;
 
 #[derive(Clone, Copy)]
 struct Peer {
@@ -61,6 +65,21 @@ pub(crate) struct Gather {
     disagreements: u32,
     silences: u32,
     last_join_ns: u64,
+    /// Joins sent in this gather.
+    joins: u32,
+    /// Those of them since it changed who is to be in the ring.
+    repeats: u32,
+    /// Steps towards agreement that may still put the consensus timeout off: each node can be heard, and agree, once.
+    steps: usize,
+}
+
+/// What a Join changed.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct News {
+    /// What this node proposes, or that it hears all of it: the others have to know.
+    pub(crate) tell: bool,
+    /// Agreement came nearer.
+    pub(crate) step: bool,
 }
 
 /// What a consensus timeout found out.
@@ -83,6 +102,9 @@ impl Gather {
             disagreements: 0,
             silences: 0,
             last_join_ns: 0,
+            joins: 0,
+            repeats: 0,
+            steps: 0,
         }
     }
 
@@ -99,27 +121,32 @@ impl Gather {
         self.settled = ctx.nodes.len() == 1 || !self.fail.is_empty();
         self.disagreements = 0;
         self.silences = 0;
+        self.joins = 0;
+        self.repeats = 0;
+        self.steps = 2 * self.peers.len();
         ctx.timers.set(Timer::Join, now_ns);
         ctx.after(Timer::Consensus, now_ns, self.consensus_ns(ctx));
     }
 
     /// Between two Joins. Everybody sends as often as the least patient node expects: who came from
-    /// a slow ring (or from none) would be left out for ever by those whose ring was fast.
-    fn join_interval_ns(&self, ctx: &Ctx) -> u64 {
-        share_ns(ctx.timeout_min_ns(), self.proc.len())
+    /// a slow ring (or from none) would be left out for ever by those whose ring was fast. And the more nodes there
+    /// may be, the more seldom: who starts knows of nobody yet, but all have to read what it sends.
+    fn join_interval_ns(ctx: &Ctx) -> u64 {
+        share_ns(ctx.timeout_min_ns(), ctx.nodes.len())
     }
 
     /// How long this node waits for the others: as long as the rotations it measured suggest, or as long as it
     /// is told to, but long enough for every node to have its say.
     fn consensus_ns(&self, ctx: &Ctx) -> u64 {
         let timeout_ns = ctx.timeout_ns().max(ctx.timeout_min_ns());
-        let least_ns = self.join_interval_ns(ctx) * JOINS_PER_CONSENSUS;
+        let least_ns = Self::join_interval_ns(ctx) * JOINS_PER_CONSENSUS;
         consensus_ns(timeout_ns, self.proc.len(), &ctx.tuning).max(least_ns)
     }
 
     /// Something changed: tell the others soon, but not for every single change.
     pub(crate) fn join_soon(&self, now_ns: u64, ctx: &mut Ctx) {
-        let gap_ns = self.join_interval_ns(ctx) / 4;
+        let doublings = self.joins.saturating_sub(1).min(DOUBLINGS);
+        let gap_ns = (Self::join_interval_ns(ctx) >> DOUBLINGS) << doublings;
         let jitter_ns = ctx.random(gap_ns / 2);
         let at_ns = now_ns.max(self.last_join_ns.saturating_add(gap_ns)).saturating_add(jitter_ns);
         ctx.timers.set_earlier(Timer::Join, at_ns);
@@ -128,7 +155,9 @@ impl Gather {
     /// The Join timer fired: what to send.
     pub(crate) fn join_sent(&mut self, now_ns: u64, ctx: &mut Ctx) {
         self.last_join_ns = now_ns;
-        let interval_ns = self.join_interval_ns(ctx);
+        let interval_ns = Self::join_interval_ns(ctx) << self.repeats.min(DOUBLINGS);
+        self.joins += 1;
+        self.repeats += 1;
         let jitter_ns = ctx.random(interval_ns / 4);
         ctx.after(Timer::Join, now_ns, interval_ns + jitter_ns);
     }
@@ -161,13 +190,14 @@ impl Gather {
         }
     }
 
-    /// A Join of `pos`; `true` if it changed what this node proposes or hears.
-    pub(crate) fn on_join(&mut self, pos: usize, join: &Join, ctx: &mut Ctx) -> bool {
+    /// A Join of `pos`.
+    pub(crate) fn on_join(&mut self, pos: usize, join: &Join, ctx: &mut Ctx) -> News {
         if self.fail.contains(pos) {
             ctx.counters.joins_ignored += 1;
-            return false;
+            return News::default();
         }
-        let before = (self.proc, self.fail, self.hears);
+        let before = (self.proc, self.fail);
+        let (heard, agreed) = (self.hears.contains(pos), self.agrees(pos));
         self.hears.insert(pos);
         self.proc = self.proc.union(&join.proc);
         self.proc.insert(pos);
@@ -177,7 +207,11 @@ impl Gather {
             self.fail = self.fail.union(&join.fail.intersection(&self.proc.union(&join.proc)));
         }
         self.peers[pos] = Peer { heard: true, proc: join.proc, fail: join.fail, hears: join.hears };
-        (self.proc, self.fail, self.hears) != before
+        let proposes = (self.proc, self.fail) != before;
+        // What is heard meanwhile is of use to nobody: agreement needs all of it.
+        let hears_all = !heard && self.wanted().is_subset(&self.hears);
+        let step = !heard || !agreed && self.agrees(pos);
+        News { tell: proposes || hears_all, step }
     }
 
     /// Leaves a node out of this gather.
@@ -194,18 +228,32 @@ impl Gather {
             return self.settled;
         }
         wanted.is_subset(&self.hears)
-            && wanted.iter().filter(|pos| *pos != me).all(|pos| {
-                let peer = &self.peers[pos];
-                peer.heard
-                    && peer.proc == self.proc
-                    && peer.fail == self.fail
-                    && wanted.is_subset(&peer.hears)
-            })
+            && wanted.iter().filter(|pos| *pos != me).all(|pos| self.agrees(pos))
+    }
+
+    /// Whether a node proposes the same as this one and hears all of it.
+    fn agrees(&self, pos: usize) -> bool {
+        let peer = &self.peers[pos];
+        peer.heard
+            && peer.proc == self.proc
+            && peer.fail == self.fail
+            && self.wanted().is_subset(&peer.hears)
+    }
+
+    /// Agreement comes nearer: whoever is slow gets more time. On cores that nodes share, all of them read what all
+    /// of them send, and that takes longer than any timeout of a ring that moves.
+    pub(crate) fn step(&mut self, now_ns: u64, ctx: &mut Ctx) {
+        if self.steps > 0 {
+            self.steps -= 1;
+            ctx.after(Timer::Consensus, now_ns, self.consensus_ns(ctx));
+        }
     }
 
     /// The sets changed: agreement starts again.
     pub(crate) fn restart_consensus(&mut self, now_ns: u64, ctx: &mut Ctx) {
         self.silences = 0;
+        self.repeats = 0;
+        self.steps = 2 * self.peers.len();
         ctx.after(Timer::Consensus, now_ns, self.consensus_ns(ctx));
     }
 

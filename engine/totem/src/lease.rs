@@ -19,9 +19,12 @@ use crate::{TokenTimeout, Tuning};
 /// Beacons per timeout, unless that is too often (per member) or needlessly seldom.
 const BEACONS: u64 = 4;
 /// Seldom enough for a quiet network, often enough that a lease need not be long because of it.
-const BEACON_NS_MAX: u64 = 250_000_000;
-/// Beacons after which a resting ring counts as silent: three may be lost.
-const SILENT_BEACONS: u64 = 4;
+const BEACON_NS_MAX: u64 = 300_000_000;
+/// How often in a timeout somebody is asked again who gave no sign of life when it was due: all of this may be lost
+/// but one.
+const QUESTIONS: u64 = 8;
+/// Not more often, however short the timeout.
+const QUESTION_NS_MIN: u64 = 250_000;
 /// In a resting ring a proof is at most this many beacons old: one is answered, the next says so, and
 /// the one after that says so of the next.
 const PROOF_BEACONS: u64 = 3;
@@ -33,14 +36,19 @@ const SEEN: usize = 8;
 
 /// Time between two beacons of a resting ring.
 pub(crate) fn beacon_interval_ns(timeout_ns: u64, members: usize, tuning: &Tuning) -> u64 {
-    let per_node = tuning.rest_interval_per_node_us * 1000 * members as u64;
-    (timeout_ns / BEACONS).min(BEACON_NS_MAX).max(per_node)
+    let per_node_ns = tuning.rest_interval_per_node_us * 1000 * members as u64;
+    (timeout_ns / BEACONS).max(per_node_ns).min(BEACON_NS_MAX)
 }
 
-/// How long a resting ring may be silent.
+/// How long a resting ring may be silent: until the next beacon is due, and the timeout, in which whoever is silent
+/// is asked again.
 pub(crate) fn rest_timeout_ns(timeout_ns: u64, members: usize, tuning: &Tuning) -> u64 {
-    let interval_ns = beacon_interval_ns(timeout_ns, members, tuning);
-    timeout_ns.max(interval_ns * SILENT_BEACONS) + interval_ns
+    beacon_interval_ns(timeout_ns, members, tuning) + timeout_ns
+}
+
+/// Time between two questions to somebody who is silent.
+pub(crate) fn question_interval_ns(timeout_ns: u64) -> u64 {
+    (timeout_ns / QUESTIONS).max(QUESTION_NS_MIN)
 }
 
 /// How long after a proof this node may act: until the loss of the ring is noticed, however old the
@@ -189,6 +197,22 @@ impl Life {
         self.number += 1;
         self.remember(Seen { number: self.number, at_ns: now_ns, after_ns: now_ns });
         (self.number, proven)
+    }
+
+    /// The last beacon that was sent, and the highest one that all `others` (positions) have answered: to ask again.
+    pub(crate) fn asked(&self, others: impl Iterator<Item = usize>) -> (u64, u64) {
+        (self.number, others.map(|pos| self.answered[pos]).min().unwrap_or(0))
+    }
+
+    /// Whether a member answered the holder's last beacon.
+    pub(crate) fn has_answered(&self, pos: usize) -> bool {
+        self.answered[pos] >= self.number
+    }
+
+    /// When the holder asked all with this beacon, if it is one of the last.
+    pub(crate) fn asked_ns(&self, visit: u64, number: u64) -> Option<u64> {
+        let of_number = |seen: &&Seen| visit == self.rest && number > 0 && seen.number == number;
+        self.seen.iter().find(of_number).map(|seen| seen.at_ns)
     }
 
     /// A member answered the holder's beacon.

@@ -2,9 +2,9 @@
 //!
 //! [`Totem`] is the whole protocol of one node. It sees only `(now, input)` and yields [`Output`]s.
 //! Its parts: `ordering` (frames, delivery), `visit` (the token here), `rest` (the token kept),
-//! `question`, `repair`, `resend`, `flow`, `rotation` on an installed ring; `gather`, `membership`, `recovery`,
-//! `install`, `clique`, `merge` between rings; `detector` for dead processes and our own pauses.
-//! Rules and frame formats: `docs/protocol.md`.
+//! `watch` (who is there meanwhile), `question`, `repair`, `resend`, `flow`, `rotation` on an installed ring; `gather`,
+//! `membership`, `recovery`, `install`, `clique`, `merge` between rings; `detector` for dead processes and our own
+//! pauses. Rules and frame formats: `docs/protocol.md`.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -42,6 +42,7 @@ mod status;
 mod tests;
 mod timers;
 mod visit;
+mod watch;
 mod window;
 
 pub use api::{

@@ -348,6 +348,10 @@ impl Totem {
             Timer::Beacon => {
                 if let Some((silent, age_ns)) = self.ring.fire_beacon(now_ns, &mut self.ctx) {
                     self.evict(now_ns, Cause::Unanswered, silent, Timer::Beacon, age_ns);
+                } else if self.ring.held.as_ref().is_some_and(|held| held.resting)
+                    && self.ring.should_go_round(now_ns, &self.ctx)
+                {
+                    self.work(now_ns, source);
                 }
             }
             Timer::Want => {
@@ -366,6 +370,10 @@ impl Totem {
             Timer::Probe => self.send_probe(now_ns),
             Timer::Ping => self.detector.fire(now_ns, &mut self.ctx),
             Timer::Leave => self.become_left(),
+            Timer::Doubt => {
+                let (ring, ctx) = self.current().parts();
+                ring.doubt(now_ns, ctx);
+            }
         }
     }
 

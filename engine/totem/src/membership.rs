@@ -96,7 +96,7 @@ impl Totem {
         self.check_ring_seq("join", join.ring_seq)?;
         let news = match self.state {
             State::Gather => true,
-            State::Operational => self.join_restarts(pos, &join),
+            State::Operational => self.join_restarts(now_ns, pos, &join),
             // Who was to be in the ring that is being formed and knows of it has given it up.
             State::Commit | State::Recovery => {
                 self.forming.members.set.contains(pos) && join.ring_seq >= self.forming.ring.seq
@@ -138,11 +138,14 @@ impl Totem {
             join.hears.minus(&rows).iter().for_each(|row| gather.on_row(row, all));
         }
         let wanted = gather.wanted();
-        if gather.on_join(pos, &join, &mut self.ctx) {
+        let news = gather.on_join(pos, &join, &mut self.ctx);
+        if news.tell {
             gather.join_soon(now_ns, &mut self.ctx);
         }
         if self.gather.wanted() != wanted {
             self.gather.restart_consensus(now_ns, &mut self.ctx);
+        } else if news.step {
+            self.gather.step(now_ns, &mut self.ctx);
         }
         self.check_consensus(now_ns);
         Ok(())
@@ -157,7 +160,7 @@ impl Totem {
     }
 
     /// Whether a Join heard on an installed ring starts a gather.
-    fn join_restarts(&self, pos: usize, join: &Join) -> bool {
+    fn join_restarts(&self, now_ns: u64, pos: usize, join: &Join) -> bool {
         let members = self.ring.members.set;
         if members.contains(pos) {
             // Older ones were sent on the way to this very ring.
@@ -165,6 +168,7 @@ impl Totem {
         }
         // Who leaves some of us out is not ready for all of us: it will form a ring and be merged.
         join.fail.intersection(&members).is_empty()
+            && !self.others.is_calm(now_ns)
             && self.others.admits(pos, join.proc.contains(self.ctx.me_pos))
     }
 
@@ -242,9 +246,12 @@ impl Totem {
         self.learn_ring_seq(commit.ring.seq);
         self.ctx.timers.clear(Timer::Join);
         self.ctx.timers.clear(Timer::Consensus);
+        let some_are_new = !members.set.is_subset(&self.ring.members.set);
+        self.ctx.begin_ring(now_ns, members.len(), some_are_new);
         let to = members.successor();
         let alone = members.is_alone();
         self.forming.reset(commit.ring, members);
+        self.forming.watch.begin_ring(self.ctx.rotation.is_trusted());
         self.ctx.after(Timer::TokenLoss, now_ns, self.ctx.timeout_ns());
         if alone {
             return;

@@ -21,6 +21,11 @@ const REFUSE_INTERVAL_NS: u64 = 1_000_000_000;
 const SHUT_OUT_NS: u64 = 500_000_000;
 /// And at most.
 const SHUT_OUT_MAX_NS: u64 = 60_000_000_000;
+/// After a ring was formed nobody from outside makes its members gather for this many times the time that it took:
+/// nodes that start one after the other would keep them gathering.
+const CALM_FACTOR: u64 = 2;
+/// But not longer.
+const CALM_NS_MAX: u64 = 1_000_000_000;
 
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Other {
@@ -40,6 +45,7 @@ pub(crate) struct Others {
     pub(crate) answering: NodeSet,
     strangers_ns: Option<u64>,
     newer_ns: Option<u64>,
+    calm_until_ns: u64,
 }
 
 impl Others {
@@ -51,6 +57,7 @@ impl Others {
             answering: NodeSet::EMPTY,
             strangers_ns: None,
             newer_ns: None,
+            calm_until_ns: 0,
         }
     }
 
@@ -65,6 +72,11 @@ impl Others {
     /// or if it invites this node (which it does only with proof).
     pub(crate) fn admits(&self, pos: usize, invites_me: bool) -> bool {
         invites_me || self.nodes[pos].shut_until_ns.is_none()
+    }
+
+    /// Whether those outside have to wait.
+    pub(crate) fn is_calm(&self, now_ns: u64) -> bool {
+        now_ns < self.calm_until_ns
     }
 
     /// Whether `probe` and the answers to my own probes prove that the two rings fit together, and
@@ -93,6 +105,14 @@ impl Others {
     ) {
         self.hear_me = NodeSet::EMPTY;
         self.answering = NodeSet::EMPTY;
+        // A lone node waited for others.
+        self.calm_until_ns = match members.len() {
+            1 => 0,
+            _ => {
+                let took_ns = now_ns.saturating_sub(gather.started_ns);
+                now_ns.saturating_add((took_ns * CALM_FACTOR).min(CALM_NS_MAX))
+            }
+        };
         for pos in 0..self.nodes.len() {
             let other = &mut self.nodes[pos];
             if members.contains(pos) {
@@ -158,6 +178,10 @@ impl Totem {
         let probe = Probe::parse(frame, self.ctx.nodes.len())?;
         let members = self.ring.members.set;
         if self.state != State::Operational || members.contains(pos) {
+            return Ok(());
+        }
+        if self.others.is_calm(now_ns) {
+            self.ctx.counters.joins_ignored += 1;
             return Ok(());
         }
         let mut theirs = probe.members.minus(&members);

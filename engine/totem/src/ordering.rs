@@ -18,6 +18,7 @@ use crate::repair::Repair;
 use crate::resend::Resends;
 use crate::timers::Timer;
 use crate::visit::{Held, Kept};
+use crate::watch::Watch;
 use crate::window::{Slot, Window};
 use crate::{Config, Delivered, Mutation, Output};
 
@@ -64,6 +65,8 @@ pub(crate) struct Ordering {
     pub(crate) holder: Option<NodeId>,
     /// Who asked me for it.
     pub(crate) wants: NodeSet,
+    /// Who is there while the token stays.
+    pub(crate) watch: Watch,
     /// When each member (by position) last answered.
     pub(crate) heard_ns: alloc::vec::Vec<u64>,
     /// What is asked of the members while the token is kept, and what they answered.
@@ -114,6 +117,7 @@ impl Ordering {
             kept: None,
             holder: None,
             wants: NodeSet::EMPTY,
+            watch: Watch::default(),
             heard_ns: alloc::vec![0; config.nodes.len()],
             asked: Asked::new(config.nodes.len()),
             flow: Flow::new(&config.tuning, config.payload_bytes_max + DATA_HEADER_BYTES),
@@ -225,6 +229,7 @@ impl Ordering {
     pub(crate) fn alive(&mut self, now_ns: u64, ctx: &mut Ctx) {
         if self.held.is_none() {
             ctx.after(Timer::TokenLoss, now_ns, ctx.timeout_ns());
+            ctx.timers.clear(Timer::Doubt);
         }
     }
 

@@ -86,7 +86,9 @@ impl Ordering {
                 self.repair.note(now_ns, from, (self.high + 1, seq), ctx);
             }
         }
-        self.send_answer(from, visit, number, &missing[..count], ctx);
+        let (aru, credit, again) = (self.aru, ctx.free_bytes, beacon.again);
+        let answer = Answer { ring: self.ring, visit, aru, number, credit, again };
+        send_answer(from, &answer, &missing[..count], ctx);
     }
 
     /// Something was received: says so to who asked, if it was the last that was missing.
@@ -98,23 +100,17 @@ impl Ordering {
         if let Some(question) = self.questions.take(self.aru)
             && question.visit > self.visit
         {
-            self.send_answer(question.holder, question.visit, question.number, &[], ctx);
+            let (aru, credit, number) = (self.aru, ctx.free_bytes, question.number);
+            let (visit, again) = (question.visit, true);
+            let answer = Answer { ring: self.ring, visit, aru, number, credit, again };
+            send_answer(question.holder, &answer, &[], ctx);
         }
     }
+}
 
-    fn send_answer(
-        &mut self,
-        to: NodeId,
-        visit: u64,
-        number: u64,
-        missing: &[(u64, u64)],
-        ctx: &mut Ctx,
-    ) {
-        let (aru, credit) = (self.aru, ctx.free_bytes);
-        let answer = Answer { ring: self.ring, visit, aru, number, credit };
-        ctx.counters.answers_sent += 1;
-        ctx.send_control(Dest::Node(to), Lane::Data, |out| answer.emit(missing, out));
-    }
+fn send_answer(to: NodeId, answer: &Answer, missing: &[(u64, u64)], ctx: &mut Ctx) {
+    ctx.counters.answers_sent += 1;
+    ctx.send_control(Dest::Node(to), Lane::Data, |out| answer.emit(missing, out));
 }
 
 #[cfg(test)]

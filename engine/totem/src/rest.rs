@@ -2,10 +2,10 @@
 //! network hop.
 
 use wire::NodeId;
-use wire::beacon::{Answer, Beacon, Want};
+use wire::beacon::{Answer, Beacon, Want, Wish};
 
 use crate::ctx::Ctx;
-use crate::lease::{beacon_interval_ns, lease_ns, rest_timeout_ns};
+use crate::lease::lease_ns;
 use crate::ordering::Ordering;
 use crate::timers::Timer;
 use crate::{Dest, Lane, Mutation};
@@ -35,6 +35,7 @@ impl Ordering {
         }
         let all_here = self.aru == token.seq && token.ranges.is_empty();
         let may_keep = !self.recovering
+            && self.watch.rotations == 0
             && held.lone
             && all_here
             && self.wants.is_empty()
@@ -78,6 +79,8 @@ impl Ordering {
         self.send_rest(ctx);
         if ask {
             self.send_beacon(now_ns, ctx);
+            // From the next answer on, if so.
+            self.should_go_round(now_ns, ctx);
         }
     }
 
@@ -112,22 +115,11 @@ impl Ordering {
         if let Some(held) = &mut self.held {
             held.stable_bytes = held.bytes;
         }
-        self.heard_ns.iter_mut().for_each(|heard| *heard = now_ns);
-        self.send_beacon(now_ns, ctx);
-        ctx.after(Timer::Beacon, now_ns, self.beacon_interval_ns(ctx));
-    }
-
-    fn beacon_interval_ns(&self, ctx: &Ctx) -> u64 {
-        beacon_interval_ns(ctx.timeout_ns(), self.members.len(), &ctx.tuning)
-    }
-
-    /// How long a resting ring may be silent.
-    fn rest_timeout_ns(&self, ctx: &Ctx) -> u64 {
-        rest_timeout_ns(ctx.timeout_ns(), self.members.len(), &ctx.tuning)
+        self.watch(now_ns, ctx);
     }
 
     /// Shows all members that the token is here; they answer.
-    fn send_beacon(&mut self, now_ns: u64, ctx: &mut Ctx) {
+    pub(crate) fn send_beacon(&mut self, now_ns: u64, ctx: &mut Ctx) {
         let Some(held) = &self.held else { return };
         let (visit, timeout_ns, members) = (held.token.visit, ctx.timeout_ns(), self.members.len());
         let others = self.members.set.iter().filter(|pos| *pos != ctx.me_pos);
@@ -135,15 +127,21 @@ impl Ordering {
         let (number, proven) = self.life.beacon(now_ns, visit, others, lease_ns);
         self.asked.ask(number, held.token.seq, held.bytes, self.stable);
         self.life.show(now_ns, timeout_ns, members, &ctx.tuning);
-        self.emit_beacon(ctx, Dest::All, Some((number, proven)));
+        self.emit_beacon(ctx, Dest::All, Some((number, proven)), false);
     }
 
     /// Tells one member that the token is here.
     pub(crate) fn send_receipt(&mut self, ctx: &mut Ctx, to: NodeId) {
-        self.emit_beacon(ctx, Dest::Node(to), None);
+        self.emit_beacon(ctx, Dest::Node(to), None, false);
     }
 
-    fn emit_beacon(&mut self, ctx: &mut Ctx, to: Dest, numbers: Option<(u64, u64)>) {
+    pub(crate) fn emit_beacon(
+        &mut self,
+        ctx: &mut Ctx,
+        to: Dest,
+        numbers: Option<(u64, u64)>,
+        again: bool,
+    ) {
         let Some(held) = &self.held else { return };
         let (number, proven) = numbers.unwrap_or_default();
         let beacon = Beacon {
@@ -153,33 +151,13 @@ impl Ordering {
             stable: self.stable,
             answer: numbers.is_some(),
             kept: !held.resting,
+            again,
             number,
             proven,
             timeout_us: (ctx.timeout_ns() / 1000) as u32,
         };
         ctx.counters.beacons_sent += 1;
         ctx.send_control(to, Lane::Data, |out| beacon.emit(out));
-    }
-
-    /// The beacon timer: the member that has not answered for too long, if there is one.
-    pub(crate) fn fire_beacon(&mut self, now_ns: u64, ctx: &mut Ctx) -> Option<(NodeId, u64)> {
-        if !self.held.as_ref().is_some_and(|held| held.resting) || self.members.is_alone() {
-            return None;
-        }
-        let limit_ns = self.rest_timeout_ns(ctx);
-        let age_ns = |pos: usize| now_ns.saturating_sub(self.heard_ns[pos]);
-        let silent = self
-            .members
-            .set
-            .iter()
-            .filter(|pos| *pos != ctx.me_pos && age_ns(*pos) > limit_ns)
-            .max_by_key(|pos| age_ns(*pos));
-        if let Some(pos) = silent {
-            return Some((ctx.nodes[pos], age_ns(pos)));
-        }
-        self.send_beacon(now_ns, ctx);
-        ctx.after(Timer::Beacon, now_ns, self.beacon_interval_ns(ctx));
-        None
     }
 
     /// A beacon of this ring.
@@ -200,9 +178,7 @@ impl Ordering {
         self.set_stable(beacon.stable);
         self.rested = true;
         self.holder = Some(from);
-        // A holder that goes on numbering shows itself more often.
-        let rest_ns = if beacon.kept { 0 } else { self.rest_timeout_ns(ctx) };
-        ctx.after(Timer::TokenLoss, now_ns, rest_ns.max(ctx.timeout_ns()));
+        self.heard_beacon(now_ns, beacon, ctx);
         if beacon.answer {
             self.answer_beacon(now_ns, beacon, ctx);
             self.answer(now_ns, from, beacon, ctx);
@@ -245,9 +221,13 @@ impl Ordering {
         if !self.members.set.contains(pos) {
             return false;
         }
+        self.heard_answer(now_ns, answer, ctx);
         self.life.answered(pos, answer.visit, answer.number);
         self.asked.answered(pos, answer.aru, answer.credit);
         self.answer_missing(now_ns, ctx.nodes[pos], answer, missing, ctx);
+        if self.held.as_ref().is_some_and(|held| held.resting) {
+            self.all_answered(ctx);
+        }
         let Some(held) = self.held.as_mut().filter(|held| !held.resting) else { return false };
         let others = || self.members.set.iter().filter(|pos| *pos != ctx.me_pos);
         let least = match ctx.mutated(Mutation::AskOne) {
@@ -276,15 +256,16 @@ impl Ordering {
         if ctx.timers.is_set(Timer::Want) {
             return;
         }
-        let Some(holder) = self.holder else { return };
-        let want = Want { ring: self.ring, node: ctx.me };
+        if self.holder.is_none() {
+            return;
+        }
         ctx.counters.wants_sent += 1;
-        ctx.send_control(Dest::Node(holder), Lane::Data, |out| want.emit(out));
+        self.wish(Wish::Token, ctx);
         // A lost wish is repeated well before anyone despairs.
         ctx.after(Timer::Want, now_ns, (ctx.timeout_ns() / 8).min(5_000_000));
     }
 
-    /// A member wants the token; `true` if it is here and should go.
+    /// A member wants something of the token's holder; `true` if it is here and should go.
     pub(crate) fn on_want(&mut self, from: NodeId, want: &Want, ctx: &mut Ctx) -> bool {
         let Some(pos) = ctx.pos(want.node).filter(|pos| self.members.set.contains(*pos)) else {
             ctx.counters.malformed += 1;
@@ -292,6 +273,19 @@ impl Ordering {
         };
         if want.node == ctx.me {
             return false;
+        }
+        match want.wish {
+            Wish::Token => {}
+            Wish::Sign => {
+                if self.held.is_some() {
+                    self.send_receipt(ctx, from);
+                }
+                return false;
+            }
+            Wish::Rotation => {
+                self.go_round();
+                return self.held.is_some();
+            }
         }
         if self.held.is_some() {
             self.wants.insert(pos);
@@ -308,6 +302,6 @@ impl Ordering {
 }
 
 /// How long what was sent while the token is kept may wait for the question whether all have it.
-fn hold_ns(ctx: &Ctx) -> u64 {
+pub(crate) fn hold_ns(ctx: &Ctx) -> u64 {
     (ctx.tuning.hold_us_max * 1000).min(ctx.timeout_ns() / 4)
 }

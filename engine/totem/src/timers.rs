@@ -26,9 +26,11 @@ pub enum Timer {
     Ping,
     /// The leave could not be announced in time.
     Leave,
+    /// The resting token's holder shows itself later than it should.
+    Doubt,
 }
 
-const COUNT: usize = 11;
+const COUNT: usize = 12;
 
 const ALL: [Timer; COUNT] = [
     Timer::TokenLoss,
@@ -42,6 +44,7 @@ const ALL: [Timer; COUNT] = [
     Timer::Probe,
     Timer::Ping,
     Timer::Leave,
+    Timer::Doubt,
 ];
 
 /// When each timer fires; `u64::MAX` is never.

@@ -106,6 +106,7 @@ impl Ordering {
         ctx.counters.token_visits += 1;
         ctx.counters.detours += u64::from(!regular);
         ctx.timers.clear(Timer::TokenLoss);
+        ctx.timers.clear(Timer::Doubt);
         ctx.timers.clear(Timer::Want);
         self.drop_kept(ctx);
         self.visit = token.visit;
@@ -144,6 +145,7 @@ impl Ordering {
             self.flow.adapt(token, self.mine_in_flight, rotation_ns, ctx.timeout_ns());
         }
         self.rested = false;
+        self.watch.rotations = self.watch.rotations.saturating_sub(1);
         self.mine_in_flight = 0;
         self.regular_ns = now_ns;
         if self.members.am_representative() {
@@ -205,6 +207,7 @@ impl Ordering {
         // Nobody has asked for the token, nothing forces it on: what is sent now says that I keep
         // it.
         held.keeping = held.lone
+            && self.watch.rotations == 0
             && !self.recovering
             && !alone
             && self.wants.is_empty()

@@ -56,7 +56,8 @@ fn a_member_without_room_stops_all_and_nothing_spins() {
     assert_eq!(net.node(1).totem.counters().frames_sent, sent, "stopped");
     assert!(sent < 2_500, "{sent}");
     let tokens = net.packets - packets;
-    assert!(tokens < 1_100, "{tokens} packets in 100 ms");
+    // One that spins would take 4,000.
+    assert!(tokens < 1_500, "{tokens} packets in 100 ms");
     assert!(net.one_ring(&[1, 2, 3]), "{}", net.describe());
     net.no_room.clear();
     net.wake(2);
@@ -105,6 +106,8 @@ fn flood(senders: &[u32], frames: usize, data_loss_per_mille: u64, jitter_ns: u6
     net.jitter_ns = jitter_ns;
     net.start_all();
     net.run_until_ring(&[1, 2, 3], 2_000 * MS);
+    // A new ring rotates for a while before its token may stay anywhere.
+    net.run(100 * MS);
     net.data_loss_per_mille = data_loss_per_mille;
     let sum = |net: &Net, of: fn(&totem::Counters) -> u64| {
         net.nodes.values().map(|node| of(node.totem.counters())).sum::<u64>()

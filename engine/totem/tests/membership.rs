@@ -81,7 +81,8 @@ fn a_dead_host_is_noticed_by_the_timeout() {
         net.send(1, false);
         let rest: Vec<u32> = net.ids.iter().copied().filter(|id| *id != 2).collect();
         let took = net.run_until_ring(&rest, 1_000 * MS);
-        assert!(timeout <= 25 * MS, "{timeout}");
+        // What members that share cores wait for each other comes on top.
+        assert!(timeout <= (12 + 3 * u64::from(count)).max(20) * MS, "{timeout}");
         assert!(took < 3 * timeout, "{count} nodes: {took} ns, timeout {timeout} ns");
         check(&net).unwrap();
     }

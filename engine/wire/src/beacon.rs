@@ -19,6 +19,8 @@ pub struct Beacon {
     pub answer: bool,
     /// Whether the holder goes on numbering frames; else the token rests.
     pub kept: bool,
+    /// Whether this member was asked before and has not answered: how long it takes now says nothing.
+    pub again: bool,
     /// The how many-eth beacon of this visit that is to be answered, from one; zero if it is not.
     pub number: u64,
     /// Every member has answered the beacon of this number or a later one; zero if none.
@@ -44,19 +46,38 @@ pub struct Answer {
     pub number: u64,
     /// Bytes that the member can take in now.
     pub credit: u64,
+    /// Whether the beacon asked again, or the member answers it again: how long that took says nothing.
+    pub again: bool,
 }
 
 /// Flags of a beacon.
 const FLAG_ANSWER: u8 = 1;
 const FLAG_KEPT: u8 = 2;
+const FLAG_AGAIN: u8 = 4;
+/// Flag of an answer.
+const FLAG_UNTIMED: u8 = 1;
 
-/// A member has something to send.
+/// What a member wants of whoever has the token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Wish {
+    /// The token: it has something to send.
+    Token = 0,
+    /// A sign of life: it has heard nothing for longer than it should.
+    Sign = 1,
+    /// That the token goes round, so that the members agree on a longer timeout.
+    Rotation = 2,
+}
+
+/// A member wants something of the token's holder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Want {
     /// Its ring.
     pub ring: RingId,
-    /// Who wants the token (a former holder passes the wish on).
+    /// Who wants it (a former holder passes the wish for the token on).
     pub node: NodeId,
+    /// What.
+    pub wish: Wish,
 }
 
 impl Beacon {
@@ -68,7 +89,7 @@ impl Beacon {
         let mut r = Reader::new("beacon", frame);
         r.expect("kind", Kind::Beacon as u8)?;
         let flags = r.u8()?;
-        if flags & !(FLAG_ANSWER | FLAG_KEPT) != 0 {
+        if flags & !(FLAG_ANSWER | FLAG_KEPT | FLAG_AGAIN) != 0 {
             return Err(r.bad("flags", flags.into()));
         }
         let (ring, visit, seq, stable) = (r.ring()?, r.u64()?, r.u64()?, r.u64()?);
@@ -80,14 +101,17 @@ impl Beacon {
             return Err(r.bad("proven", proven));
         }
         let (answer, kept) = (flags & FLAG_ANSWER != 0, flags & FLAG_KEPT != 0);
-        Ok(Self { ring, visit, seq, stable, answer, kept, number, proven, timeout_us })
+        let again = flags & FLAG_AGAIN != 0;
+        Ok(Self { ring, visit, seq, stable, answer, kept, again, number, proven, timeout_us })
     }
 
     /// Writes a beacon; `None` if `out` is too small.
     pub fn emit(&self, out: &mut [u8]) -> Option<usize> {
+        let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
+        let (answer, kept) = (flag(self.answer, FLAG_ANSWER), flag(self.kept, FLAG_KEPT));
         Writer::new(out)
             .u8(Kind::Beacon as u8)
-            .u8(if self.answer { FLAG_ANSWER } else { 0 } | if self.kept { FLAG_KEPT } else { 0 })
+            .u8(answer | kept | flag(self.again, FLAG_AGAIN))
             .ring(self.ring)
             .u64(self.visit)
             .u64(self.seq)
@@ -107,12 +131,15 @@ impl Answer {
     pub fn parse(frame: &[u8], mut each: impl FnMut(u64, u64)) -> Result<Self, WireError> {
         let mut r = Reader::new("answer", frame);
         r.expect("kind", Kind::Answer as u8)?;
-        let missing = r.u8()?;
+        let flags = r.u8()?;
+        if flags & !FLAG_UNTIMED != 0 {
+            return Err(r.bad("flags", flags.into()));
+        }
+        let (ring, visit, aru, number) = (r.ring()?, r.u64()?, r.u64()?, r.u64()?);
+        let (credit, missing) = (r.u64()?, r.u8()?);
         if usize::from(missing) > MISSING_MAX {
             return Err(r.bad("ranges", missing.into()));
         }
-        let (ring, visit, aru, number) = (r.ring()?, r.u64()?, r.u64()?, r.u64()?);
-        let credit = r.u64()?;
         for _ in 0..missing {
             let (from, to) = r.range()?;
             if from <= aru {
@@ -120,7 +147,7 @@ impl Answer {
             }
             each(from, to);
         }
-        Ok(Self { ring, visit, aru, number, credit })
+        Ok(Self { ring, visit, aru, number, credit, again: flags != 0 })
     }
 
     /// Writes an answer; `None` if `out` is too small or there are more than [`MISSING_MAX`] ranges.
@@ -130,12 +157,13 @@ impl Answer {
         }
         let mut w = Writer::new(out);
         w.u8(Kind::Answer as u8)
-            .u8(missing.len() as u8)
+            .u8(if self.again { FLAG_UNTIMED } else { 0 })
             .ring(self.ring)
             .u64(self.visit)
             .u64(self.aru)
             .u64(self.number)
-            .u64(self.credit);
+            .u64(self.credit)
+            .u8(missing.len() as u8);
         for (from, to) in missing {
             w.u64(*from).u64(*to);
         }
@@ -151,12 +179,22 @@ impl Want {
     pub fn parse(frame: &[u8]) -> Result<Self, WireError> {
         let mut r = Reader::new("want", frame);
         r.expect("kind", Kind::Want as u8)?;
-        r.expect("flags", 0)?;
-        Ok(Self { ring: r.ring()?, node: NodeId(r.u32()?) })
+        let wish = match r.u8()? {
+            0 => Wish::Token,
+            1 => Wish::Sign,
+            2 => Wish::Rotation,
+            other => return Err(r.bad("wish", other.into())),
+        };
+        Ok(Self { ring: r.ring()?, node: NodeId(r.u32()?), wish })
     }
 
     /// Writes a wish; `None` if `out` is too small.
     pub fn emit(&self, out: &mut [u8]) -> Option<usize> {
-        Writer::new(out).u8(Kind::Want as u8).u8(0).ring(self.ring).u32(self.node.0).finish()
+        Writer::new(out)
+            .u8(Kind::Want as u8)
+            .u8(self.wish as u8)
+            .ring(self.ring)
+            .u32(self.node.0)
+            .finish()
     }
 }

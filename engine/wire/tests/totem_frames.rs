@@ -3,7 +3,7 @@
 extern crate synchrotron_wire as wire;
 
 use proptest::prelude::*;
-use wire::beacon::{Answer, Beacon, MISSING_MAX, Want};
+use wire::beacon::{Answer, Beacon, MISSING_MAX, Want, Wish};
 use wire::commit::Commit;
 use wire::data::{DATA_HEADER_BYTES, DataHeader, payload_bytes_max};
 use wire::hello::{Hello, LINKS_MAX};
@@ -130,6 +130,7 @@ fn golden_small_frames() {
         stable: 2,
         answer: true,
         kept: true,
+        again: false,
         number,
         proven,
         timeout_us,
@@ -138,15 +139,18 @@ fn golden_small_frames() {
                 0500000000000000040000000000000002010000";
     assert_eq!(hex(&emitted(|out| beacon.emit(out))), format!("0503{ring}{rest}"));
     assert_eq!(emitted(|out| Beacon { kept: false, ..beacon }.emit(out))[1], 1);
+    assert_eq!(emitted(|out| Beacon { again: true, ..beacon }.emit(out))[1], 7);
     let impossible = emitted(|out| Beacon { proven: 6, ..beacon }.emit(out));
     assert!(Beacon::parse(&impossible).is_err(), "answered before it was sent");
-    let answer = Answer { ring: RING, visit: 1, aru: 2, number, credit: 7 };
+    let answer = Answer { ring: RING, visit: 1, aru: 2, number, credit: 7, again: false };
     let answered = "0100000000000000020000000000000005000000000000000700000000000000";
-    assert_eq!(hex(&emitted(|out| answer.emit(&[], out))), format!("0600{ring}{answered}"));
+    assert_eq!(hex(&emitted(|out| answer.emit(&[], out))), format!("0600{ring}{answered}00"));
+    let again = Answer { again: true, ..answer };
+    assert_eq!(hex(&emitted(|out| again.emit(&[], out))), format!("0601{ring}{answered}00"));
     let missing = [(3, 3), (5, 6)];
     let named = emitted(|out| answer.emit(&missing, out));
     let ranges = "0300000000000000030000000000000005000000000000000600000000000000";
-    assert_eq!(hex(&named), format!("0602{ring}{answered}{ranges}"));
+    assert_eq!(hex(&named), format!("0600{ring}{answered}02{ranges}"));
     let mut read = Vec::new();
     assert_eq!(Answer::parse(&named, |from, to| read.push((from, to))), Ok(answer));
     assert_eq!(read, missing);
@@ -156,8 +160,12 @@ fn golden_small_frames() {
     assert!(emitted(|out| answer.emit(&most, out)).len() <= CONTROL_BYTES_MAX);
     assert_eq!(answer.emit(&[(3, 3); MISSING_MAX + 1], &mut [0; CONTROL_BYTES_MAX]), None);
     let rest = "01000000000000000200000000000000";
-    let want = Want { ring: RING, node: NodeId(3) };
-    assert_eq!(hex(&emitted(|out| want.emit(out))), format!("0700{ring}03000000"));
+    for (wish, byte) in [(Wish::Token, "00"), (Wish::Sign, "01"), (Wish::Rotation, "02")] {
+        let want = Want { ring: RING, node: NodeId(3), wish };
+        let bytes = emitted(|out| want.emit(out));
+        assert_eq!(hex(&bytes), format!("07{byte}{ring}03000000"));
+        assert_eq!(Want::parse(&bytes), Ok(want));
+    }
     let ask = Ask { ring: RING, from: 1, to: 2 };
     assert_eq!(hex(&emitted(|out| ask.emit(out))), format!("0800{ring}{rest}"));
     let ping = Ping { about: PingAbout::Probe, answer: true, nonce: 1 };

@@ -4,7 +4,7 @@
 //! sleeps, `park` always does, `adaptive` spins for a while first, but only while nobody else wants
 //! the core: a spinning thread yields on every turn, and a yield that takes long means that
 //! somebody else ran. Then sleeping at once is better for both, and spinning is tried again a
-//! little later.
+//! little later. Signs of life, which wake an idle engine many times a second, are no reason to spin.
 //!
 //! `busy` is meant for a core of its own and yields nothing there. Whether it has one shows by itself:
 //! a thread that is put off its core notices the gap between two turns. It then hands the core over
@@ -63,9 +63,11 @@ impl Strategy {
         Self { idle, spin_ns, idle_since_ns: None, shared_until_ns: 0, rested_ns: None }
     }
 
-    /// A turn of the loop found something to do.
-    pub(crate) fn worked(&mut self) {
-        self.idle_since_ns = None;
+    /// A turn of the loop found something to do, from which more may follow soon (`stirred`) or not.
+    pub(crate) fn worked(&mut self, stirred: bool) {
+        if stirred {
+            self.idle_since_ns = None;
+        }
         self.rested_ns = None;
     }
 
@@ -123,7 +125,9 @@ mod tests {
         assert_eq!(strategy.rest(1000), Rest::Yield);
         assert_eq!(strategy.rest(1049), Rest::Yield);
         assert_eq!(strategy.rest(1050), Rest::Park);
-        strategy.worked();
+        strategy.worked(false);
+        assert_eq!(strategy.rest(1060), Rest::Park);
+        strategy.worked(true);
         assert_eq!(strategy.rest(2000), Rest::Yield);
     }
 
@@ -132,9 +136,9 @@ mod tests {
         let mut strategy = Strategy::new(Idle::Adaptive, 50_000);
         assert_eq!(strategy.rest(1000), Rest::Yield);
         strategy.yielded(1000, SHARED_NS + 1);
-        strategy.worked();
+        strategy.worked(true);
         assert_eq!(strategy.rest(2000), Rest::Park);
-        strategy.worked();
+        strategy.worked(true);
         let later = 1000 + SHARED_NS + 1 + SHARED_FOR_NS;
         assert_eq!(strategy.rest(later), Rest::Yield);
         strategy.yielded(later, 300);
@@ -147,7 +151,7 @@ mod tests {
         assert_eq!(strategy.rest(1_000), Rest::Spin);
         assert_eq!(strategy.rest(1_000 + GAP_NS), Rest::Spin);
         // Work in between explains any gap.
-        strategy.worked();
+        strategy.worked(true);
         assert_eq!(strategy.rest(10 * GAP_NS), Rest::Spin);
         let put_off = 11 * GAP_NS + 1;
         assert_eq!(strategy.rest(put_off), Rest::Yield);

@@ -137,15 +137,19 @@ impl Hot {
         self.server.publish();
         self.transport.flush();
         self.server.reclaim(now_ns);
-        if now_ns.saturating_sub(self.page_at_ns) >= PAGE_NS {
+        let worked = received > 0 || told || asked || fired;
+        let stirred = worked && self.node.take_stirred();
+        // Signs of life, which wake an idle engine many times a second, are worth neither a page nor spinning.
+        let page_ns = if stirred { PAGE_NS } else { PARK_NS_MAX };
+        if now_ns.saturating_sub(self.page_at_ns) >= page_ns {
             self.write_page(now_ns);
         }
         if self.awaited.is_due(now_ns) {
             self.look_for_links(now_ns);
         }
-        if received > 0 || told || asked || fired {
+        if worked {
             self.counters.turns_worked += 1;
-            self.strategy.worked();
+            self.strategy.worked(stirred);
         } else if !self.left {
             self.rest(now_ns);
         }
@@ -363,7 +367,6 @@ impl Hot {
             self.transport.wait(Some(timeout_ns));
         }
         self.server.awake();
-        self.strategy.worked();
     }
 
     /// Into the flight recorder, and on to the log.

@@ -87,6 +87,9 @@ pub struct Net {
     random: u64,
     pub latency_ns: u64,
     pub jitter_ns: u64,
+    /// What it takes to read a frame, on cores that all nodes share: when each of them is free. None: no time at all.
+    pub cores: Vec<u64>,
+    pub cost_ns: u64,
     pub loss_per_mille: u64,
     /// Of data frames alone.
     pub data_loss_per_mille: u64,
@@ -124,6 +127,8 @@ impl Net {
             random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
             latency_ns: 20_000,
             jitter_ns: 5_000,
+            cores: Vec::new(),
+            cost_ns: 0,
             loss_per_mille: 0,
             data_loss_per_mille: 0,
             data_lost: 0,
@@ -267,6 +272,13 @@ impl Net {
         self.drain(id);
     }
 
+    /// Somebody sent to `peer`, where nobody listens.
+    pub fn hint(&mut self, id: u32, peer: u32) {
+        let now = self.now;
+        self.node(id).totem.unreachable(now, NodeId(peer));
+        self.drain(id);
+    }
+
     pub fn leave(&mut self, id: u32) {
         let now = self.now;
         let node = self.node(id);
@@ -349,7 +361,11 @@ impl Net {
         let boot = self.boots[&to];
         let copies = 1 + u64::from(self.random(1000) < self.duplicate_per_mille);
         for _ in 0..copies {
-            let later = at + self.random(self.jitter_ns);
+            let mut later = at + self.random(self.jitter_ns);
+            if let Some(core) = self.cores.iter_mut().min() {
+                *core = later.max(*core) + self.cost_ns;
+                later = *core;
+            }
             self.push(later, Event::Frame { to, from, boot, bytes: bytes.to_vec() });
         }
     }
@@ -359,7 +375,9 @@ impl Net {
         let event = self.events.peek().map(|Reverse((at, _, _))| (*at, None));
         let timers = self.nodes.values().filter_map(|node| {
             let (at, _) = node.totem.next_timeout()?;
-            Some((at.max(node.paused_until).max(self.now), Some(node.id)))
+            // Nobody works while all cores are busy with what came before.
+            let free = self.cores.iter().min().copied().unwrap_or(0);
+            Some((at.max(node.paused_until).max(self.now).max(free), Some(node.id)))
         });
         timers.chain(event).min_by_key(|(at, who)| (*at, who.is_some()))
     }
