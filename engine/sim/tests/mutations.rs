@@ -17,7 +17,11 @@ fn play(seed: u64, spoil: Spoil) -> BTreeSet<Checker> {
 
 /// The checker notices the fault in one of the seeds, and says nothing about that seed without it.
 fn catches(checker: Checker, spoil: Spoil) {
-    let seed = SEEDS.into_iter().find(|seed| play(*seed, spoil).contains(&checker));
+    catches_within(SEEDS, checker, spoil);
+}
+
+fn catches_within(seeds: std::ops::Range<u64>, checker: Checker, spoil: Spoil) {
+    let seed = seeds.into_iter().find(|seed| play(*seed, spoil).contains(&checker));
     let seed = seed.unwrap_or_else(|| panic!("{} does not notice {spoil:?}", checker.name()));
     let clean = play(seed, Spoil::default());
     assert!(clean.is_empty(), "seed {seed} is not clean without the fault: {clean:?}");
@@ -175,7 +179,8 @@ fn one_quorum_catches_a_ring_that_does_not_wait_for_the_leases_of_others() {
 
 #[test]
 fn one_quorum_catches_a_lease_that_does_not_end() {
-    catches(Checker::OneQuorum, mutation(Mutation::EndlessLease));
+    // The part that lost must be the later one to form its ring, which is seldom.
+    catches_within(100..160, Checker::OneQuorum, mutation(Mutation::EndlessLease));
 }
 
 #[test]
