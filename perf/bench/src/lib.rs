@@ -29,6 +29,7 @@ mod protocol;
 mod report;
 mod results;
 mod ring;
+mod rows;
 mod seat;
 mod setup;
 mod stage;
@@ -65,6 +66,17 @@ pub enum Bench {
     /// The other process of `ring`.
     #[command(hide = true)]
     RingEnd(ring::End),
+}
+
+impl Bench {
+    /// Whether it starts nothing that has to be put in order if it ends in the middle of a line.
+    pub fn only_prints(&self) -> bool {
+        match self {
+            Self::Suite(suite) => suite.only_prints(),
+            Self::Report(_) => true,
+            _ => false,
+        }
+    }
 }
 
 /// Measures and prints.

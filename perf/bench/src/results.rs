@@ -25,8 +25,6 @@ pub(crate) struct Results {
 pub(crate) struct RowResults {
     /// What is measured.
     pub(crate) what: String,
-    /// What is to be reached.
-    pub(crate) reach: String,
     /// In the order in which they ran.
     pub(crate) runs: Vec<Run>,
 }
@@ -36,6 +34,9 @@ pub(crate) struct RowResults {
 pub(crate) struct Run {
     /// What follows `synchrotron bench`.
     pub(crate) command: String,
+    /// Its place in the suite: row, command and repetition.
+    #[serde(default)]
+    pub(crate) step: String,
     /// The machine at that time.
     pub(crate) host: Host,
     /// When it ended, in seconds since 1970.
@@ -92,7 +93,16 @@ impl Results {
     }
 }
 
+/// Options that the suite adds to a command of the table: how long, how often.
+const TIMES: [&str; 5] = [" --seconds ", " --pairs ", " --rounds ", " --runs ", " --patience "];
+
 impl Run {
+    /// The command as it stands in the table, without its times.
+    pub(crate) fn line(&self) -> &str {
+        let end = TIMES.iter().filter_map(|option| self.command.find(option)).min();
+        &self.command[..end.unwrap_or(self.command.len())]
+    }
+
     /// What it printed; `None` if it failed.
     ///
     /// # Errors

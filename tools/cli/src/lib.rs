@@ -10,6 +10,7 @@ mod demo;
 mod doctor;
 mod engine;
 mod keygen;
+mod pipe;
 mod quorum;
 mod reload;
 mod status;
@@ -17,12 +18,9 @@ mod top;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use schema::Source;
-use signal_hook::consts::SIGPIPE;
 
 use crate::engine::Engine;
 
@@ -79,7 +77,8 @@ impl Command {
     fn only_prints(&self) -> bool {
         match self {
             // They start engines and make network namespaces, and an engine tells its peers that it leaves.
-            Self::Demo(_) | Self::Bench(_) | Self::Engine { .. } => false,
+            Self::Demo(_) | Self::Engine { .. } => false,
+            Self::Bench(bench) => bench.only_prints(),
             Self::Status(_)
             | Self::Top(_)
             | Self::Reload(_)
@@ -94,14 +93,6 @@ impl Command {
     }
 }
 
-/// Lets this process end without a word, as other tools do, when nobody reads its output any more
-/// (`synchrotron status | head`). Rust has the signal ignored, and every print would panic.
-fn end_with_the_reader() {
-    let always = Arc::new(AtomicBool::new(true));
-    // Where that is refused a print panics, which is no worse than before.
-    let _ = signal_hook::flag::register_conditional_default(SIGPIPE, always);
-}
-
 /// Options and commands, for manual pages and completions.
 pub fn command() -> clap::Command {
     Cli::command()
@@ -111,9 +102,20 @@ pub fn command() -> clap::Command {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     if cli.command.only_prints() {
-        end_with_the_reader();
+        pipe::end_with_the_reader();
     }
-    let result = match &cli.command {
+    match pipe::end_in_order(|| run(&cli)) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("synchrotron: {}", told(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Does what was asked for.
+fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
+    match &cli.command {
         Command::Demo(options) => demo::run(options, cli.json),
         Command::Status(engine) => status::run(engine, cli.json),
         Command::Top(options) => top::run(options, cli.json),
@@ -126,15 +128,11 @@ pub fn main() -> ExitCode {
         Command::Blackbox(options) => blackbox::run(options, cli.json),
         Command::Bench(bench) => bench::run(bench, cli.json),
         Command::Doctor => doctor::run(cli.json),
-        Command::Engine { config } => return daemon::main_with(&Source::Toml(config.clone())),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("synchrotron: {}", told(&error));
-            ExitCode::FAILURE
+        Command::Engine { config } => {
+            return Ok(daemon::main_with(&Source::Toml(config.clone())));
         }
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// An error with its causes, but for those that the text before them names already.

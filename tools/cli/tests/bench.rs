@@ -99,9 +99,14 @@ fn a_suite_goes_on_after_a_failure_and_ends_with_a_report() {
         }
     }
     positive(ring, "/rings/0/median");
+    let table = std::fs::read_to_string(dir.path().join("table.md")).unwrap();
+    assert!(table.contains("| 12 | 32 nodes |  | failed: "), "{table}");
+    let of_rings = table.lines().filter(|line| line.starts_with("| 11 |")).collect::<Vec<_>>();
+    assert_eq!(of_rings.len(), 7, "{table}");
+    assert!(!of_rings.iter().any(|line| line.contains("not measured")), "{of_rings:#?}");
     let page = dir.path().join("report.html");
     let first = std::fs::read_to_string(&page).unwrap();
-    assert!(first.contains("What failed") && first.contains("iceoryx2, between two processes"));
+    assert!(first.contains("What failed") && first.contains("one way, two processes, both spin"));
     std::fs::remove_file(&page).unwrap();
     let again = Command::new(common::tool()).args(["bench", "report", out]).output().unwrap();
     assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stderr));

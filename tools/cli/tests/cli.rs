@@ -26,11 +26,20 @@ fn json(text: &str) -> Value {
 
 #[test]
 fn output_that_nobody_reads_ends_the_tool_without_a_word() {
-    let (reader, writer) = std::io::pipe().unwrap();
-    drop(reader);
-    let doctor = Command::new(common::tool()).arg("doctor").stdout(writer).output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&doctor.stderr), "");
-    assert_eq!(doctor.status.signal(), Some(signal_hook::consts::SIGPIPE), "{doctor:?}");
+    let unread = |args: &[&str]| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = Command::new(common::tool()).args(args).stdout(writer).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{args:?}");
+        output.status
+    };
+    for args in [&["doctor"][..], &["bench", "suite", "--list"]] {
+        assert_eq!(unread(args).signal(), Some(signal_hook::consts::SIGPIPE), "{args:?}");
+    }
+    // What starts engines ends them first.
+    let local = ["bench", "local", "--loopback", "--loads", "idle", "--seconds", "0.1"];
+    let status = unread(&[&local[..], &["--patience", "0"]].concat());
+    assert_eq!(status.code(), Some(128 + signal_hook::consts::SIGPIPE), "{status:?}");
 }
 
 #[test]

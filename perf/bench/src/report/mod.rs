@@ -1,10 +1,13 @@
-//! `synchrotron bench report`: one page with the table, the plots and every figure, from stored results.
+//! `synchrotron bench report`: one page with the table, the plots and every figure, and the table as Markdown, from
+//! stored results.
 
 mod curves;
+mod markdown;
 mod page;
 mod plot;
 mod samples;
 mod table;
+mod wanted;
 
 use std::path::{Path, PathBuf};
 
@@ -18,10 +21,17 @@ use crate::results::Results;
 pub struct Report {
     /// Directory of `results.json` and of the logs that `bench suite` wrote; the report goes there, too.
     dir: PathBuf,
+    /// A document that gets the table, or its few most telling lines, between `<!-- bench report: table -->` or
+    /// `<!-- bench report: summary -->` and `<!-- bench report: end -->`; may be given several times.
+    #[arg(long, value_name = "FILE")]
+    into: Vec<PathBuf>,
 }
 
 /// The page.
 const PAGE: &str = "report.html";
+
+/// The table as Markdown.
+const TABLE: &str = "table.md";
 
 /// Plots that are written as files of their own as well.
 const FILES: [&str; 3] = ["throughput-nodes", "latency-percentiles", "throughput-weather"];
@@ -37,8 +47,15 @@ impl Report {
             self.dir.display()
         );
         let page = write(&results, &self.dir)?;
+        let (reads, _) = samples::read(&results);
+        let rows = table::table(&results, &reads);
+        self.into.iter().try_for_each(|file| markdown::put_into(file, &results, &rows))?;
+        let table = self.dir.join(TABLE);
         if json {
-            println!("{}", serde_json::json!({ "report": page }));
+            println!(
+                "{}",
+                serde_json::json!({ "report": page, "table": table, "into": self.into })
+            );
         } else {
             println!("{}", page.display());
         }
@@ -46,7 +63,7 @@ impl Report {
     }
 }
 
-/// Writes the page and the plots that are files of their own; where the page is.
+/// Writes the page, the table as Markdown and the plots that are files of their own; where the page is.
 ///
 /// # Errors
 /// When something cannot be written.
@@ -62,9 +79,14 @@ pub(crate) fn write(results: &Results, dir: &Path) -> anyhow::Result<PathBuf> {
         let file = dir.join(format!("{}.svg", plot.name));
         std::fs::write(&file, svg).with_context(|| format!("cannot write {}", file.display()))?;
     }
-    let page = dir.join(PAGE);
-    let text = page::html(results, &reads, &plots, &wrong);
-    std::fs::write(&page, text).with_context(|| format!("cannot write {}", page.display()))?;
+    let rows = table::table(results, &reads);
+    let (page, table) = (dir.join(PAGE), dir.join(TABLE));
+    for (file, text) in [
+        (&table, markdown::table(results, &rows)),
+        (&page, page::html(results, &reads, &rows, &plots, &wrong)),
+    ] {
+        std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
+    }
     Ok(page)
 }
 
@@ -135,7 +157,22 @@ mod tests {
             .arg(dir.path())
             .status();
         assert!(copied.unwrap().success());
-        Report { dir: dir.path().to_owned() }.run(true).unwrap();
+        let document = dir.path().join("document.md");
+        let (table, summary) =
+            ("<!-- bench report: table -->\n", "<!-- bench report: summary -->\n");
+        let end = "<!-- bench report: end -->\n";
+        std::fs::write(&document, format!("first\n{table}old\n{end}then\n{summary}{end}last\n"))
+            .unwrap();
+        Report { dir: dir.path().to_owned(), into: vec![document.clone()] }.run(true).unwrap();
+        let written = std::fs::read_to_string(dir.path().join(TABLE)).unwrap();
+        let (before, rest) = written.split_once("| **2** |").unwrap();
+        assert!(before.contains("commit c0ffee123456") && rest.contains("| **14** |"), "{written}");
+        for row in written.lines().filter(|line| line.starts_with('|')) {
+            assert_eq!(row.replace("\\|", "").matches('|').count(), 10, "{row}");
+        }
+        let text = std::fs::read_to_string(&document).unwrap();
+        assert!(text.contains(&format!("first\n{table}{written}{end}then\n{summary}")), "{text}");
+        assert!(text.contains("| ... to 8 nodes |") && text.ends_with("last\n"), "{text}");
         let page = std::fs::read_to_string(dir.path().join(PAGE)).unwrap();
         let options = roxmltree::ParsingOptions { allow_dtd: true, ..Default::default() };
         let tree = roxmltree::Document::parse_with_options(&page, options).unwrap();
@@ -153,10 +190,10 @@ mod tests {
             "AMD EPYC, 2 cores",
             "of the sequence of mixed sizes: 1",
             "measurements began while less than 80 % of the machine was idle",
-            "2 nodes, 64 B: flood",
+            "2 nodes, 64 B, flood",
             "compare --nodes 8 --size 64 --seconds 0.2 --pairs 1",
-            "3 nodes: an engine killed",
-            "3 nodes, 64 B, 1 % of packets lost: flood",
+            "3 nodes, an engine killed",
+            "packets: flood left",
             "3 nodes, 64 B, every node sends, delay 1ms 300us: flood",
             "an engine has ended: <no room> & \"no more\"",
             "row 12: what `failover --nodes 3 --rounds 1` printed",
@@ -173,7 +210,7 @@ mod tests {
     #[test]
     fn a_directory_without_results_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        let error = Report { dir: dir.path().to_owned() }.run(true).unwrap_err();
+        let error = Report { dir: dir.path().to_owned(), into: Vec::new() }.run(true).unwrap_err();
         assert!(error.to_string().contains("bench suite --out"), "{error}");
     }
 }

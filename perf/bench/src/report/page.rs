@@ -9,19 +9,23 @@ use crate::figures::{Figures, LoadFigures};
 use crate::host::IDLE_SHARE;
 use crate::report::plot::{Of, Plot, short};
 use crate::report::samples::{Read, samples, words};
-use crate::report::table::{self, Line};
+use crate::report::table::{Line, Rows};
 use crate::results::{Outcome, Results};
 
 const STYLE: &str = "body{font:15px/1.45 system-ui,sans-serif;max-width:1180px;margin:2em auto;padding:0 1em;\
-color:#1c1c1c}table{border-collapse:collapse;margin:.6em 0 1.4em}td,th{border:1px solid #d4d4d4;padding:.25em .55em;\
-text-align:left;vertical-align:top}th{background:#f3f3f3}td.n{text-align:right;font-variant-numeric:tabular-nums}\
-.bad{background:#fde7e0}code{font-size:.9em}svg{max-width:100%;height:auto}.plots{display:flex;flex-wrap:wrap;\
-gap:1em}.plots figure{margin:0;flex:1 1 520px}h2{margin-top:2em}";
+color:#1c1c1c;background:#fff}table{border-collapse:collapse;margin:.6em 0 1.4em}td,th{border:1px solid #d4d4d4;\
+padding:.25em .55em;text-align:left;vertical-align:top}th{background:#f3f3f3}\
+td.n{text-align:right;font-variant-numeric:tabular-nums}.bad{background:#fde0d6}.good{background:#dff3e2}\
+.busy{opacity:.65}code{font-size:.9em}svg{max-width:100%;height:auto}.plots{display:flex;flex-wrap:wrap;gap:1em}\
+.plots figure{margin:0;flex:1 1 520px}h2{margin-top:2em}@media(prefers-color-scheme:dark){\
+body{color:#e6edf3;background:#0d1117}td,th{border-color:#3d444d}th{background:#1c222b}.bad{background:#5a2a1c}\
+.good{background:#1d4427}}";
 
 /// Writes the page.
 pub(super) fn html(
     results: &Results,
     reads: &[Read<'_>],
+    rows: &[Rows],
     plots: &[(Plot, String)],
     wrong: &[String],
 ) -> String {
@@ -33,7 +37,7 @@ pub(super) fn html(
     page += &machine(results);
     page += &how();
     page += &failures(wrong);
-    page += &the_table(results, reads);
+    page += &the_table(rows);
     page += "<h2>Plots</h2><div class=\"plots\">";
     for (_, svg) in plots {
         _ = write!(page, "<figure>{svg}</figure>");
@@ -140,36 +144,42 @@ fn failures(wrong: &[String]) -> String {
     format!("<h2>What failed</h2><ul class=\"bad\">{items}</ul>")
 }
 
-fn the_table(results: &Results, reads: &[Read<'_>]) -> String {
+fn the_table(rows: &[Rows]) -> String {
     let mut text = String::from(
-        "<h2>The table</h2><table><tr><th>row</th><th>what</th><th>Corosync</th><th>Synchrotron</th><th>ratio</th>\
-         <th>to reach</th><th>idle before</th></tr>",
+        "<h2>The table</h2><table><tr><th>row</th><th>what</th><th>Corosync</th><th>Synchrotron</th>\
+         <th>least to greatest (runs)</th><th>ratio</th><th>to reach</th><th>met</th><th>idle before</th>\
+         <th>synchrotron bench</th></tr>",
     );
-    for (number, row) in &results.rows {
-        let lines = table::lines(*number, reads);
+    for row in rows {
         _ = write!(
             text,
-            "<tr><th>{number}</th><th colspan=\"4\">{}</th><th>{}</th><th></th></tr>",
-            escape(&row.what),
-            escape(&row.reach)
+            "<tr><th>{}</th><th colspan=\"9\">{}</th></tr>",
+            row.number,
+            escape(row.what)
         );
-        for line in lines {
-            let Line { what, corosync, synchrotron, ratio, idle_before } = line;
-            let is_busy = idle_before.is_some_and(|share| share < IDLE_SHARE * 100.0);
-            let idle = idle_before.map_or_else(String::new, |share| format!("{share:.0} %"));
-            let class = if is_busy { " class=\"bad\"" } else { "" };
-            _ = write!(
-                text,
-                "<tr{class}><td></td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td></td><td class=\"n\">{idle}\
-                 </td></tr>",
-                escape(&what),
-                escape(&corosync),
-                escape(&synchrotron),
-                escape(&ratio)
-            );
+        for line in &row.lines {
+            text += &table_line(line);
         }
     }
     text + "</table>"
+}
+
+fn table_line(line: &Line) -> String {
+    let is_busy = line.idle_before.is_some_and(|share| share < IDLE_SHARE * 100.0);
+    let idle = line.idle_before.map_or_else(String::new, |share| format!("{share:.0} %"));
+    let (met, class) = match line.is_met {
+        Some(true) => ("yes", " class=\"good\""),
+        Some(false) => ("no", " class=\"bad\""),
+        None => ("", ""),
+    };
+    let Line { what, corosync, synchrotron, spread, ratio, reach, command, .. } = line;
+    let cells = [what, corosync, synchrotron, spread, ratio, reach];
+    let cells: String = cells.iter().map(|text| format!("<td>{}</td>", escape(text))).collect();
+    format!(
+        "<tr{}><td></td>{cells}<td{class}>{met}</td><td class=\"n\">{idle}</td><td><code>{}</code></td></tr>",
+        if is_busy { " class=\"busy\"" } else { "" },
+        escape(command)
+    )
 }
 
 fn model(reads: &[Read<'_>]) -> String {

@@ -152,6 +152,8 @@ impl Plot {
         let area = SVGBackend::with_string(&mut text, SIZE).into_drawing_area();
         self.draw(&area)?;
         drop(area);
+        let head = text.find('>').map_or(0, |end| end + 1);
+        text.insert_str(head, &dark_style());
         Ok(text)
     }
 
@@ -237,6 +239,34 @@ impl Plot {
     }
 }
 
+/// What each colour is where the reader prefers a dark page.
+const DARK: [(&str, &str); 13] = [
+    ("#FFFFFF", "#0D1117"),
+    ("#000000", "#E6EDF3"),
+    ("#E1E1E1", "#2C333B"),
+    ("#005AB5", "#4C9BE8"),
+    ("#408CD2", "#7FB8F0"),
+    ("#78B4E6", "#B4D6F7"),
+    ("#CD5000", "#F0883E"),
+    ("#E17D2D", "#F5AC78"),
+    ("#F0AA69", "#FAD0B0"),
+    ("#5A5A5A", "#B8C0C8"),
+    ("#7D7D7D", "#98A2AC"),
+    ("#A0A0A0", "#7A848E"),
+    ("#3C3C78", "#A5A5E8"),
+];
+
+/// A style that follows the reader's preference; without it a plot is dark on white.
+fn dark_style() -> String {
+    let rules: String = DARK
+        .iter()
+        .map(|(light, dark)| {
+            format!("[fill=\"{light}\"]{{fill:{dark}}}[stroke=\"{light}\"]{{stroke:{dark}}}")
+        })
+        .collect();
+    format!("<style>@media(prefers-color-scheme:dark){{{rules}}}</style>")
+}
+
 fn refused<E: std::error::Error + Send + Sync>(error: DrawingAreaErrorKind<E>) -> anyhow::Error {
     anyhow::anyhow!("a plot: {error}")
 }
@@ -317,6 +347,31 @@ mod tests {
         assert_eq!(texts, right);
         let labels = [1.0, 10.0, 100.0, 1000.0, 1e4].map(|at| label(at, Scale::Percentile));
         assert_eq!(labels, ["0 %", "90 %", "99 %", "99.9 %", "99.99 %"]);
+    }
+
+    #[test]
+    fn every_colour_has_a_dark_one() {
+        let axis = Axis { label: "x", scale: Scale::Linear, marks: Vec::new() };
+        let curves = [Of::Synchrotron, Of::Corosync, Of::Model].into_iter().flat_map(|of| {
+            (0..4).map(move |variant| Curve {
+                name: "c".into(),
+                of,
+                variant,
+                points: vec![(1.0, 10.0), (2.0, 20.0)],
+                spreads: vec![(1.0, 9.0, 11.0)],
+                is_marked: true,
+            })
+        });
+        let curves = curves.collect();
+        let plot = Plot { name: "p", title: "t".into(), x: axis.clone(), y: axis, curves };
+        let svg = plot.svg().unwrap();
+        let tree = roxmltree::Document::parse(&svg).unwrap();
+        for node in tree.descendants() {
+            for color in ["fill", "stroke"].into_iter().filter_map(|name| node.attribute(name)) {
+                let is_known = color == "none" || DARK.iter().any(|(light, _)| *light == color);
+                assert!(is_known, "{color} of {node:?}");
+            }
+        }
     }
 
     #[test]

@@ -29,6 +29,9 @@ pub(super) fn read(results: &Results) -> (Vec<Read<'_>>, Vec<String>) {
     (reads, wrong)
 }
 
+/// With which Corosync is fastest.
+const BEST_TRANSPORT: &str = "knet";
+
 /// One run of an engine.
 #[derive(Clone, Copy)]
 pub(super) struct Sample<'a> {
@@ -46,6 +49,8 @@ pub(super) fn samples<'a>(reads: &'a [Read<'_>]) -> Vec<Sample<'a>> {
         match &read.outcome {
             Outcome::Compare(comparison) => {
                 let theirs = comparison.corosync.side().map(|side| (Of::Corosync, side));
+                // Its other transports have a row of their own; curves are of its best.
+                let theirs = theirs.filter(|(_, side)| side.engine.contains(BEST_TRANSPORT));
                 let ours = (Of::Synchrotron, &comparison.synchrotron);
                 for (of, side) in theirs.into_iter().chain([ours]) {
                     let setup = &comparison.settings;

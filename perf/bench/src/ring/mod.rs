@@ -47,6 +47,9 @@ pub(crate) struct Report {
     pub(crate) host: Host,
     /// Share of the machine that was idle before, from 0 to 1.
     pub(crate) idle_before: f64,
+    /// How often everything was measured.
+    #[serde(default)]
+    pub(crate) runs: u8,
     /// Between threads.
     pub(crate) rings: Vec<RingFigure>,
     /// Between threads, between processes, and iceoryx2 between processes, taking turns.
@@ -71,7 +74,8 @@ impl Ring {
         bar.finish_and_clear();
         let host = Host::here();
         let iceoryx2_absent = pair::absent();
-        let report = Report { host, idle_before, rings, processes, iceoryx2_absent };
+        let report =
+            Report { host, idle_before, runs: self.runs, rings, processes, iceoryx2_absent };
         if json {
             println!("{}", serde_json::to_string(&report)?);
         } else {

@@ -1,7 +1,7 @@
 //! `synchrotron bench suite`: the table of targets, each row by commands that anybody can run by themselves.
 
 mod child;
-mod rows;
+mod estimate;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,13 +14,13 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::host::Host;
 use crate::report;
 use crate::results::{Results, RowResults, Run};
-use rows::{Item, ROWS, Row};
+use crate::rows::{self, Item, Row};
 
 /// Options of `bench suite`.
 #[derive(Clone, Debug, Args)]
 pub struct Suite {
     /// Rows to measure, separated by commas; if none is given all but 22, which needs a kernel with `sch_netem`.
-    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u8).range(1..=ROWS.len() as i64))]
+    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u8).range(1..=i64::from(rows::COUNT)))]
     rows: Vec<u8>,
     /// Seconds of each load: 2, or 1 with `--quick`.
     #[arg(long, value_parser = crate::setup::seconds)]
@@ -28,14 +28,21 @@ pub struct Suite {
     /// Everything once, for a second: a third of the time, and figures of which one may be an accident.
     #[arg(long)]
     quick: bool,
+    /// How often everything is measured that has a target, instead of the table's own three or five times.
+    #[arg(long, conflicts_with = "quick", value_parser = clap::value_parser!(u8).range(1..=50))]
+    rounds: Option<u8>,
+    /// Keep what the directory has of an earlier suite of this commit with the same options, and measure the rest:
+    /// what failed, and what an interrupted suite did not come to.
+    #[arg(long)]
+    resume: bool,
     /// Seconds to wait for the machine to become idle before each measurement; whether it was is reported.
     #[arg(long, value_parser = crate::setup::patience)]
     patience: Option<f64>,
-    /// Directory of `results.json`, `report.html`, plots and the HdrHistogram logs; rows that are there and not
-    /// measured now stay.
+    /// Directory of `results.json`, `report.html`, `table.md`, plots and the HdrHistogram logs; rows that are there
+    /// and not measured now stay.
     #[arg(long, default_value = "bench-results")]
     out: PathBuf,
-    /// Print the commands and run nothing.
+    /// Print the commands with the time each will take, about, and run nothing.
     #[arg(long)]
     list: bool,
 }
@@ -58,45 +65,55 @@ struct Step {
     has_logs: bool,
     /// Name of their directory.
     name: String,
+    /// How long it takes, about.
+    seconds: f64,
 }
 
 impl Suite {
+    /// Whether it measures nothing.
+    pub(crate) fn only_prints(&self) -> bool {
+        self.list
+    }
+
     /// Measures the rows asked for.
     pub(crate) fn run(&self, tool: &Path, json: bool) -> anyhow::Result<()> {
-        let rows: Vec<&Row> = ROWS.iter().filter(|row| self.wants(row.number)).collect();
+        let rows: Vec<&Row> = rows::rows().filter(|row| self.wants(row.number)).collect();
         if self.list {
-            for row in rows {
-                println!("{:>2}  {}", row.number, row.what);
-                for step in self.steps(row) {
-                    println!("      synchrotron bench {} --json", step.command);
-                }
-            }
+            self.print(&rows, json);
             return Ok(());
         }
         std::fs::create_dir_all(&self.out)
             .with_context(|| format!("cannot make {}", self.out.display()))?;
         let mut results = Results::load(&self.out)?;
-        let steps: Vec<Step> = rows.iter().flat_map(|row| self.steps(row)).collect();
-        let bar = progress(steps.len() as u64, json);
+        let commit = Host::here().commit;
         let mut failed = Vec::new();
-        for row in rows {
-            let entry = RowResults { what: row.what.into(), reach: row.reach.into(), runs: vec![] };
-            results.rows.insert(row.number, entry);
-            for step in steps.iter().filter(|step| step.row == row.number) {
-                bar.suspend(|| eprintln!("row {}: synchrotron bench {}", step.row, step.command));
-                bar.set_message(format!("row {}: {}", step.row, step.command));
-                let run = self.one(tool, step, &bar)?;
-                if let Some(error) = &run.error {
-                    bar.suspend(|| eprintln!("row {}: FAILED: {error}", step.row));
-                    failed.push(format!("row {}: {}: {error}", step.row, step.command));
-                }
-                results.rows.entry(row.number).or_default().runs.push(run);
-                // After every command, so that an interrupted suite has something to show.
-                results.save(&self.out)?;
-                bar.inc(1);
-            }
-            results.save(&self.out)?;
+        let mut done = Vec::new();
+        for row in &rows {
+            let kept = match self.resume {
+                true => self.kept(row, &results, commit.as_deref()),
+                false => Vec::new(),
+            };
+            done.extend(kept.iter().map(|run| run.step.clone()));
+            results.rows.insert(row.number, RowResults { what: row.what.into(), runs: kept });
         }
+        let steps = rows.iter().flat_map(|row| self.steps(row));
+        let steps: Vec<Step> = steps.filter(|step| !done.contains(&step.name)).collect();
+        let bar = progress(&steps, json);
+        bar.suspend(|| eprintln!("{} kept, {}", done.len(), estimate::sum(&seconds(&steps))));
+        for step in &steps {
+            bar.suspend(|| eprintln!("row {}: synchrotron bench {}", step.row, step.command));
+            bar.set_message(format!("row {}: {}", step.row, step.command));
+            let run = self.one(tool, step, &bar)?;
+            if let Some(error) = &run.error {
+                bar.suspend(|| eprintln!("row {}: FAILED: {error}", step.row));
+                failed.push(format!("row {}: {}: {error}", step.row, step.command));
+            }
+            results.rows.entry(step.row).or_default().runs.push(run);
+            // After every command, so that an interrupted suite has something to show.
+            results.save(&self.out)?;
+            bar.inc(step.seconds.ceil() as u64);
+        }
+        results.save(&self.out)?;
         bar.finish_and_clear();
         let report = report::write(&results, &self.out)?;
         if json {
@@ -108,6 +125,36 @@ impl Suite {
         Ok(())
     }
 
+    /// What an earlier suite measured of a row as this one would.
+    fn kept(&self, row: &Row, results: &Results, commit: Option<&str>) -> Vec<Run> {
+        let steps = self.steps(row);
+        let same = |run: &&Run| {
+            let is_step = |step: &Step| step.name == run.step && step.command == run.command;
+            run.error.is_none() && run.host.commit.as_deref() == commit && steps.iter().any(is_step)
+        };
+        let stored = results.rows.get(&row.number).map(|row| row.runs.as_slice());
+        stored.unwrap_or_default().iter().filter(same).cloned().collect()
+    }
+
+    /// What would be run, and for how long.
+    fn print(&self, rows: &[&Row], json: bool) {
+        let steps: Vec<Step> = rows.iter().flat_map(|row| self.steps(row)).collect();
+        if json {
+            let list = steps.iter().map(|step| {
+                serde_json::json!({ "row": step.row, "command": step.command, "seconds": step.seconds })
+            });
+            println!("{}", serde_json::Value::Array(list.collect()));
+            return;
+        }
+        for row in rows {
+            println!("{:>2}  {}", row.number, row.what);
+            for step in steps.iter().filter(|step| step.row == row.number) {
+                println!("   {:>5.0} s  synchrotron bench {} --json", step.seconds, step.command);
+            }
+        }
+        println!("{}", estimate::sum(&seconds(&steps)));
+    }
+
     fn wants(&self, number: u8) -> bool {
         self.rows.contains(&number) || self.rows.is_empty() && number != rows::WEATHER
     }
@@ -115,13 +162,15 @@ impl Suite {
     /// A row's commands in the order in which they run: those to be repeated take turns.
     fn steps(&self, row: &Row) -> Vec<Step> {
         let mut steps = Vec::new();
-        let rounds = row.commands.iter().map(|item| self.rounds(item)).max().unwrap_or(0);
+        let rounds = row.commands.iter().map(|item| self.repeats(item)).max().unwrap_or(0);
         for round in 0..rounds {
             for (index, item) in row.commands.iter().enumerate() {
-                if round < self.rounds(item) {
+                if round < self.repeats(item) {
+                    let command = self.filled(item);
                     steps.push(Step {
                         row: row.number,
-                        command: self.filled(item),
+                        seconds: estimate::seconds(&command),
+                        command,
                         round,
                         has_logs: matches!(kind(item), "compare" | "local"),
                         name: format!("{:02}-{}-{}", row.number, index + 1, round + 1),
@@ -138,12 +187,13 @@ impl Suite {
             "failover" if self.quick => item.times.min(2),
             "ring" if self.quick => item.times.min(3),
             _ if self.quick => 1,
+            _ if item.times > 1 => self.rounds.unwrap_or(item.times),
             _ => item.times,
         }
     }
 
     /// How often the command is run as a whole.
-    fn rounds(&self, item: &Item) -> u8 {
+    fn repeats(&self, item: &Item) -> u8 {
         if kind(item) == "local" { self.times(item) } else { 1 }
     }
 
@@ -189,6 +239,7 @@ impl Suite {
         };
         Ok(Run {
             command: step.command.clone(),
+            step: step.name.clone(),
             host: Host::here(),
             at_unix_s: at.as_secs(),
             took_s: start.elapsed().as_secs_f64(),
@@ -204,12 +255,17 @@ fn kind(item: &Item) -> &'static str {
     item.line.split_whitespace().next().unwrap_or_default()
 }
 
-fn progress(steps: u64, json: bool) -> ProgressBar {
-    let bar = ProgressBar::new(steps);
+fn seconds(steps: &[Step]) -> Vec<f64> {
+    steps.iter().map(|step| step.seconds).collect()
+}
+
+/// A bar whose length is the time that everything takes, about.
+fn progress(steps: &[Step], json: bool) -> ProgressBar {
+    let bar = ProgressBar::new(steps.iter().map(|step| step.seconds.ceil() as u64).sum());
     if json {
         bar.set_draw_target(ProgressDrawTarget::hidden());
     }
-    if let Ok(style) = ProgressStyle::with_template("{bar:20} {pos}/{len} {elapsed} {msg}") {
+    if let Ok(style) = ProgressStyle::with_template("{bar:20} {percent} % {elapsed} {msg}") {
         bar.set_style(style);
     }
     bar.enable_steady_tick(Duration::from_millis(500));
@@ -238,7 +294,7 @@ mod tests {
     fn every_command_of_the_table_is_understood() {
         for suite in [suite(&[]), suite(&["--quick", "--patience", "0"])] {
             assert!(suite.wants(1) && !suite.wants(rows::WEATHER));
-            for row in &ROWS {
+            for row in rows::rows() {
                 for step in suite.steps(row) {
                     let words = std::iter::once("bench").chain(step.command.split_whitespace());
                     assert!(
@@ -250,19 +306,45 @@ mod tests {
                 }
             }
         }
-        let numbers: Vec<u8> = ROWS.iter().map(|row| row.number).collect();
-        assert_eq!(numbers, (1..=ROWS.len() as u8).collect::<Vec<u8>>());
     }
 
     #[test]
     fn commands_that_are_repeated_take_turns_and_write_their_own_logs() {
         let suite = suite(&["--rows", "16"]);
-        let row = ROWS.iter().find(|row| suite.wants(row.number)).unwrap();
+        let row = rows::rows().find(|row| suite.wants(row.number)).unwrap();
         let steps = suite.steps(row);
         let hogs: Vec<bool> = steps.iter().map(|step| step.command.contains("--hogs")).collect();
-        assert_eq!(hogs, [false, true, false, true]);
+        assert_eq!(hogs, [false, true, false, true, false, true]);
         let mut names: Vec<&String> = steps.iter().map(|step| &step.name).collect();
         names.dedup();
-        assert_eq!(names.len(), 4);
+        assert_eq!(names.len(), 6);
+    }
+
+    #[test]
+    fn what_was_measured_as_it_would_be_now_is_kept() {
+        let suite = suite(&["--rows", "16", "--seconds", "1", "--resume"]);
+        let row = rows::rows().find(|row| row.number == 16).unwrap();
+        let steps = suite.steps(row);
+        let run = |step: &Step, error: Option<&str>| Run {
+            command: step.command.clone(),
+            step: step.name.clone(),
+            host: Host::here(),
+            at_unix_s: 0,
+            took_s: 1.0,
+            logs: None,
+            result: None,
+            error: error.map(str::to_owned),
+        };
+        let other = Run {
+            command: "local --nodes 3 --loads flood --seconds 9".into(),
+            ..run(&steps[2], None)
+        };
+        let runs = vec![run(&steps[0], None), run(&steps[1], Some("it failed")), other];
+        let mut results = Results::default();
+        results.rows.insert(16, RowResults { what: String::new(), runs });
+        let commit = Host::here().commit;
+        let kept = suite.kept(row, &results, commit.as_deref());
+        assert_eq!(kept.iter().map(|run| &run.step).collect::<Vec<_>>(), [&steps[0].name]);
+        assert!(suite.kept(row, &results, Some("another")).is_empty());
     }
 }
