@@ -47,12 +47,14 @@ pub(crate) struct Cpu {
     pub(crate) machine: f64,
     /// The engines, all together; what the kernel does for them in interrupts is theirs or whoever's it interrupts.
     pub(crate) engines: f64,
-    /// One engine, on average.
+    /// One engine, on average: what a message costs a node.
     pub(crate) per_engine: f64,
     /// The load generator: publishing, receiving and checking on every node.
     pub(crate) generator: f64,
     /// One subscriber of it, on average.
     pub(crate) per_subscriber: f64,
+    /// Everything that ran on the machine, by deliveries instead of messages.
+    pub(crate) per_delivery: f64,
 }
 
 /// Context switches per ordered message.

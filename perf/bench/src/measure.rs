@@ -199,6 +199,7 @@ fn figures(before: &Moment, after: &Moment) -> LoadFigures {
             per_engine: each(engines_us) / subscribers,
             generator: each(generator_us),
             per_subscriber: each(generator_us) / subscribers,
+            per_delivery: each(machine_us) / subscribers,
         },
         switches_per_message: Switches {
             machine: each(switches as f64),

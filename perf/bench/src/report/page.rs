@@ -218,7 +218,7 @@ fn cells_row(cells: &[String]) -> String {
 
 /// Every run of every engine.
 fn details(reads: &[Read<'_>]) -> String {
-    const HEADS: [&str; 17] = [
+    const HEADS: [&str; 18] = [
         "load",
         "messages/s",
         "MB/s",
@@ -230,6 +230,7 @@ fn details(reads: &[Read<'_>]) -> String {
         "CPU us a message",
         "an engine",
         "a subscriber",
+        "a delivery",
         "switches",
         "syscalls",
         "rotation us",
@@ -258,7 +259,7 @@ fn details(reads: &[Read<'_>]) -> String {
     text + "</table>"
 }
 
-fn load_cells(load: &LoadFigures, figures: &Figures) -> [String; 17] {
+fn load_cells(load: &LoadFigures, figures: &Figures) -> [String; 18] {
     let (latency, cpu) = (&load.latency_us, &load.cpu_us_per_message);
     let memory = figures.memory.private_bytes + figures.memory.shared_bytes;
     let optional = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), short);
@@ -274,6 +275,7 @@ fn load_cells(load: &LoadFigures, figures: &Figures) -> [String; 17] {
         short(cpu.machine),
         short(cpu.per_engine),
         short(cpu.per_subscriber),
+        short(cpu.per_delivery),
         short(load.switches_per_message.machine),
         optional(load.syscalls_per_message.map(|calls| calls.engines + calls.generator)),
         optional(load.rotation_us),

@@ -37,7 +37,7 @@ pub(super) fn seconds(command: &str) -> f64 {
 
 /// Several together, in words.
 pub(super) fn sum(seconds: &[f64]) -> String {
-    let minutes = seconds.iter().sum::<f64>() / 60.0;
+    let minutes = seconds.iter().fold(0.0, |sum, seconds| sum + seconds) / 60.0;
     format!("{} commands, about {minutes:.0} minutes on two idle cores", seconds.len())
 }
 
