@@ -35,6 +35,9 @@ impl Bytes {
         self.word(position).store(value, Ordering::Relaxed);
     }
 
+    /// Nothing to hint at.
+    pub(crate) fn prefetch(&self, _position: u64) {}
+
     pub(crate) fn copy_out(&self, position: u64, to: &mut [u8]) {
         assert!(
             to.len() <= self.capacity(),

@@ -119,8 +119,13 @@ impl Consumer {
         if let Some(corrupt) = self.corrupt {
             return Err(corrupt);
         }
-        if self.position == self.head && self.available()? == 0 {
-            return Ok(None);
+        if self.position == self.head {
+            // Asked for together with the index that will show them, and not after it: on another core that saves
+            // a trip between the caches. What comes too early was asked for in vain and is fetched again.
+            self.data.prefetch(self.position);
+            if self.available()? == 0 {
+                return Ok(None);
+            }
         }
         self.record_at(self.position).map(Some)
     }
