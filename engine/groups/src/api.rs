@@ -103,7 +103,7 @@ pub struct Messages {
     pub sender: MemberId,
     /// `Messages` or `Fragment`.
     pub kind: RunKind,
-    /// Messages in the run.
+    /// Messages in the run; fragments in it, at least one.
     pub count: u16,
     /// Whether they were delivered as safe.
     pub safe: bool,
@@ -115,7 +115,9 @@ pub struct Messages {
     pub offset: u32,
     /// The run's body. It lies whole in its frame and is a multiple of 8 bytes long; whether its
     /// records do is for the reader to check while it walks them (`wire::run::record_at` does),
-    /// because the cost here is per run, not per message. A fragment's header has been checked.
+    /// because the cost here is per run, not per message. Fragments of one sender to one group that follow each
+    /// other in a frame come together, with what stands between them there (`wire::run::Fragments` walks them);
+    /// their headers have been checked.
     pub body: Frame,
 }
 

@@ -7,7 +7,9 @@ use alloc::vec::Vec;
 
 use totem::Delivered;
 use wire::control::{self, Control, State};
-use wire::run::{FRAGMENT_HEADER_BYTES, FragmentHeader, Run, RunKind, runs};
+use wire::run::{
+    ALIGN, FRAGMENT_HEADER_BYTES, FragmentHeader, RUN_HEADER_BYTES, Run, RunKind, runs,
+};
 use wire::trace::{Code, Level, Trace};
 use wire::{MemberId, NodeId};
 use zerocopy::FromBytes;
@@ -16,7 +18,7 @@ use crate::barrier::{Agreed, Barrier};
 use crate::config::MEMBERSHIPS_PER_NODE_MAX;
 use crate::open::Followed;
 use crate::table::{Group, Removed, Waiting};
-use crate::{Cause, Event, Groups, Messages, RefusedReason, View};
+use crate::{Cause, Event, GroupHandle, Groups, Messages, RefusedReason, View};
 
 /// Members that came or went with one change.
 type Changes = Vec<(MemberId, Cause)>;
@@ -114,7 +116,16 @@ impl Groups {
         }
         counters.runs_delivered += 1;
         counters.messages_delivered += u64::from(run.count);
-        let body = run.body_offset..run.body_offset + run.body.len();
+        let (offset, end) = (run.body_offset as u32, run.body_offset + run.body.len());
+        // Most messages that do not fit a frame end where the next one begins: one item for both.
+        if run.kind == RunKind::Fragment
+            && let Some(Event::Messages(last)) = self.events.back_mut()
+            && last.is_continued_by(delivered, run, handle, &sender)
+        {
+            last.body = delivered.payload.slice(last.offset as usize..end);
+            last.count += run.count;
+            return;
+        }
         self.events.push_back(Event::Messages(Messages {
             group: handle,
             sender,
@@ -123,8 +134,8 @@ impl Groups {
             safe: run.safe,
             ring: delivered.ring,
             seq: delivered.seq,
-            offset: run.body_offset as u32,
-            body: delivered.payload.slice(body),
+            offset,
+            body: delivered.payload.slice(run.body_offset..end),
         }));
     }
 
@@ -335,6 +346,25 @@ impl Groups {
     }
 }
 
+impl Messages {
+    /// Whether a fragment follows these fragments in the same frame, from the same sender to the same group.
+    fn is_continued_by(
+        &self,
+        at: &Delivered,
+        run: &Run<'_>,
+        group: GroupHandle,
+        sender: &MemberId,
+    ) -> bool {
+        let end = self.offset as usize + self.body.len();
+        self.kind == RunKind::Fragment
+            && (self.seq, self.ring) == (at.seq, at.ring)
+            && end + RUN_HEADER_BYTES == run.body_offset
+            && (self.group, self.safe) == (group, run.safe)
+            && self.sender == *sender
+            && self.count.checked_add(run.count).is_some()
+    }
+}
+
 /// Those of `these` that are not among `others` or whose node did not stay with us. Both are sorted
 /// by node and session.
 fn missing(
@@ -349,11 +379,12 @@ fn missing(
     changes
 }
 
-/// A fragment's header, if it agrees with its body and with itself.
+/// A fragment's header, if it agrees with its body, which has nothing more in it, and with itself.
 fn fragment_header<'b>(run: &Run<'b>) -> Option<&'b FragmentHeader> {
     let (header, piece) = FragmentHeader::ref_from_prefix(run.body).ok()?;
     debug_assert_eq!(run.body.len() - piece.len(), FRAGMENT_HEADER_BYTES);
     let len = u64::from(header.len.get());
     let end = header.offset.get().checked_add(len)?;
-    (len <= piece.len() as u64 && end <= header.total.get()).then_some(header)
+    let fills = len.next_multiple_of(ALIGN as u64) == piece.len() as u64;
+    (fills && end <= header.total.get()).then_some(header)
 }

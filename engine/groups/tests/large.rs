@@ -68,6 +68,22 @@ fn half_sent() -> (World, GroupHandle) {
     (world, group)
 }
 
+/// What ends in the frame in which the next begins is no item more.
+#[test]
+fn fragments_that_follow_each_other_in_a_frame_are_one_item() {
+    let (mut world, group) = half_sent();
+    world.node(1).clients.push(11, group, &LARGE, false);
+    world.settle();
+    let counts = |event: &Event| match event {
+        Event::Messages(run) => Some(run.count),
+        _ => None,
+    };
+    let seen: Vec<u16> = world.node(2).events.iter().filter_map(counts).collect();
+    assert!(seen.contains(&2) && seen.len() < usize::from(seen.iter().sum::<u16>()), "{seen:?}");
+    let messages = given(&mut world, 2).into_iter().filter(|text| text == "L from 11").count();
+    assert_eq!(messages, 2);
+}
+
 /// Everybody reads what there is; nobody sends.
 fn read_all(world: &mut World) {
     for id in [1, 2, 3] {

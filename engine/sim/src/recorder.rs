@@ -6,9 +6,8 @@ use std::collections::{HashMap, HashSet};
 
 use groups::{Event, GroupHandle, Messages, View};
 use totem::{Configuration, ConfigurationKind};
-use wire::run::{FRAGMENT_HEADER_BYTES, FragmentHeader, RunKind, record_at};
+use wire::run::{Fragment, RunKind, fragments, record_at};
 use wire::{MemberId, NodeId};
-use zerocopy::FromBytes;
 
 use crate::content;
 use crate::history::{Delivery, GroupId, Message, MessageId, Position, Readers, ViewRecord, What};
@@ -129,7 +128,16 @@ impl Recorder {
             return;
         };
         if run.kind == RunKind::Fragment {
-            self.fragment(run, group, at(0), known, out);
+            let mut count = 0;
+            for fragment in fragments(&run.body) {
+                let place = Position { offset: run.offset + fragment.at as u32, ..at(0) };
+                self.fragment(run, &fragment, group, place, known, out);
+                count += 1;
+            }
+            if count != u32::from(run.count) {
+                let why = format!("{} fragments, of which {count} can be read", run.count);
+                out.push(What::Foreign { at: at(count), why });
+            }
             return;
         }
         if !self.shown.contains(&group) {
@@ -158,22 +166,17 @@ impl Recorder {
     fn fragment(
         &mut self,
         run: &Messages,
+        fragment: &Fragment<'_>,
         group: GroupId,
         at: Position,
         known: &Known<'_>,
         out: &mut Vec<What>,
     ) {
         let key = (run.group, run.sender);
-        let Ok((header, rest)) = FragmentHeader::ref_from_prefix(&run.body) else {
-            out.push(What::Foreign { at, why: "a fragment without header".to_owned() });
-            return;
-        };
-        debug_assert_eq!(run.body.len() - rest.len(), FRAGMENT_HEADER_BYTES);
         if self.is_forgetful && !self.shown.contains(&group) {
             return;
         }
-        let (total, offset) = (header.total.get(), header.offset.get());
-        let piece = &rest[..rest.len().min(header.len.get() as usize)];
+        let &Fragment { total, offset, bytes: piece, .. } = fragment;
         if offset == 0 {
             match identify(piece, total, known) {
                 Ok(message) => {

@@ -92,6 +92,45 @@ pub fn begin_fragment(buf: &mut [u8], total: u64, offset: u64) -> Option<&mut [u
     Some(&mut rest[..len])
 }
 
+/// Walks the fragments in the bodies of consecutive fragment runs, each with the header of its run before it but the
+/// first. Stops at the first that does not lie whole in `bodies`.
+pub fn fragments(bodies: &[u8]) -> Fragments<'_> {
+    Fragments { bodies, at: 0 }
+}
+
+/// Iterator of [`fragments`].
+#[derive(Clone, Debug)]
+pub struct Fragments<'a> {
+    bodies: &'a [u8],
+    at: usize,
+}
+
+/// One of several fragments.
+#[derive(Clone, Copy, Debug)]
+pub struct Fragment<'a> {
+    /// Where it begins in the bodies.
+    pub at: usize,
+    /// Bytes of the whole message.
+    pub total: u64,
+    /// Where this piece starts in it.
+    pub offset: u64,
+    /// The piece.
+    pub bytes: &'a [u8],
+}
+
+impl<'a> Iterator for Fragments<'a> {
+    type Item = Fragment<'a>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let at = self.at;
+        let (header, rest) = FragmentHeader::ref_from_prefix(self.bodies.get(at..)?).ok()?;
+        let bytes = rest.get(..header.len.get() as usize)?;
+        self.at =
+            at + FRAGMENT_HEADER_BYTES + bytes.len().next_multiple_of(ALIGN) + RUN_HEADER_BYTES;
+        Some(Fragment { at, total: header.total.get(), offset: header.offset.get(), bytes })
+    }
+}
+
 /// One run of a checked payload.
 #[derive(Clone, Copy, Debug)]
 pub struct Run<'a> {
@@ -206,6 +245,22 @@ mod tests {
         let (header, _) = FragmentHeader::read_from_prefix(&buf).expect("enough bytes");
         let fields = (header.total.get(), header.offset.get(), header.len.get());
         assert_eq!(fields, (100, 40, 16));
+    }
+
+    #[test]
+    fn fragments_that_follow_each_other_are_walked_up_to_the_first_that_is_cut_off() {
+        let mut bodies = [0; 2 * FRAGMENT_HEADER_BYTES + 24 + RUN_HEADER_BYTES + 8];
+        begin_fragment(&mut bodies, 19, 0).expect("room")[..19].fill(1);
+        let second = FRAGMENT_HEADER_BYTES + 24 + RUN_HEADER_BYTES;
+        begin_fragment(&mut bodies[second..], 100, 0).expect("room").fill(2);
+        let seen = |bodies| {
+            let all =
+                fragments(bodies).map(|f| (f.at, f.total, f.offset, f.bytes.len(), f.bytes[0]));
+            all.collect::<alloc::vec::Vec<_>>()
+        };
+        assert_eq!(seen(&bodies), [(0, 19, 0, 19, 1), (second, 100, 0, 8, 2)]);
+        assert_eq!(seen(&bodies[..bodies.len() - 1]).len(), 1);
+        assert!(seen(&bodies[..FRAGMENT_HEADER_BYTES]).is_empty());
     }
 
     #[test]

@@ -8,8 +8,7 @@ use anyhow::ensure;
 use groups::Event;
 use hdrhistogram::Histogram;
 use node::{Dest, Input, Output};
-use wire::run::{FragmentHeader, RunKind};
-use zerocopy::FromBytes;
+use wire::run::{Fragment, RunKind, fragments};
 
 use crate::machine::{Machine, Packet};
 use crate::network::Port;
@@ -330,7 +329,7 @@ impl<'p> World<'p> {
             Event::View(view) => machine.members = view.members.len(),
             Event::Messages(run) => {
                 let count = match run.kind {
-                    RunKind::Fragment => u64::from(is_last(&run.body)),
+                    RunKind::Fragment => fragments(&run.body).filter(is_last).count() as u64,
                     _ => u64::from(run.count),
                 };
                 return self.delivered(
@@ -387,8 +386,6 @@ struct Marks {
 }
 
 /// Whether a fragment ends its message.
-fn is_last(body: &[u8]) -> bool {
-    FragmentHeader::read_from_prefix(body).is_ok_and(|(header, _)| {
-        header.offset.get() + u64::from(header.len.get()) == header.total.get()
-    })
+fn is_last(fragment: &Fragment<'_>) -> bool {
+    fragment.offset + fragment.bytes.len() as u64 == fragment.total
 }

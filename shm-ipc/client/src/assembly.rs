@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use session::Member;
-use session::layout;
 
 /// Bytes reserved at once at most, whatever a fragment claims its message will have.
 const RESERVE_BYTES_MAX: u64 = 1 << 20;
@@ -52,10 +51,15 @@ impl Assembly {
         Self { last: None, partial: BTreeMap::new(), bytes: 0, bytes_max, spare: Vec::new() }
     }
 
-    /// Takes the body of a fragment run of `sender` to `group`.
-    pub(crate) fn add(&mut self, group: u32, sender: Member, body: &[u8]) -> Step {
+    /// Takes a fragment of `sender` to `group`: bytes of the whole message, where in it this piece starts, and
+    /// the piece.
+    pub(crate) fn add(
+        &mut self,
+        group: u32,
+        sender: Member,
+        (total, offset, bytes): (u64, u64, &[u8]),
+    ) -> Step {
         let key = (group, sender);
-        let Some((total, offset, bytes)) = layout::fragment(body) else { return Step::Partial };
         if offset == 0 {
             self.forget(&key);
             if bytes.len() as u64 == total {
@@ -153,59 +157,49 @@ mod tests {
 
     const SENDER: Member = Member { node: 1, session: 2, pid: 3 };
 
-    fn piece(total: u64, offset: u64, bytes: &[u8]) -> Vec<u8> {
-        let mut body = Vec::new();
-        body.extend_from_slice(&total.to_le_bytes());
-        body.extend_from_slice(&offset.to_le_bytes());
-        body.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
-        body.extend_from_slice(&[0; 4]);
-        body.extend_from_slice(bytes);
-        body
-    }
-
     #[test]
     fn fragments_of_several_senders_do_not_mix() {
         let mut assembly = Assembly::new(100);
         let other = Member { session: 9, ..SENDER };
-        assert_eq!(assembly.add(7, SENDER, &piece(4, 0, b"ab")), Step::Partial);
-        assert_eq!(assembly.add(7, other, &piece(4, 0, b"wx")), Step::Partial);
-        assert_eq!(assembly.add(7, SENDER, &piece(4, 2, b"cd")), Step::Assembled(b"abcd".to_vec()));
-        assert_eq!(assembly.add(7, other, &piece(4, 2, b"yz")), Step::Assembled(b"wxyz".to_vec()));
+        assert_eq!(assembly.add(7, SENDER, (4, 0, b"ab")), Step::Partial);
+        assert_eq!(assembly.add(7, other, (4, 0, b"wx")), Step::Partial);
+        assert_eq!(assembly.add(7, SENDER, (4, 2, b"cd")), Step::Assembled(b"abcd".to_vec()));
+        assert_eq!(assembly.add(7, other, (4, 2, b"yz")), Step::Assembled(b"wxyz".to_vec()));
         assert_eq!(assembly.bytes, 0);
-        assert_eq!(assembly.add(7, SENDER, &piece(2, 0, b"hi")), Step::Whole);
+        assert_eq!(assembly.add(7, SENDER, (2, 0, b"hi")), Step::Whole);
     }
 
     #[test]
     fn memory_is_used_again_and_says_nothing_of_what_it_held() {
         let mut assembly = Assembly::new(100);
         assembly.recycle(b"leftover".to_vec());
-        assert_eq!(assembly.add(7, SENDER, &piece(4, 0, b"ab")), Step::Partial);
-        assert_eq!(assembly.add(7, SENDER, &piece(4, 2, b"cd")), Step::Assembled(b"abcd".to_vec()));
+        assert_eq!(assembly.add(7, SENDER, (4, 0, b"ab")), Step::Partial);
+        assert_eq!(assembly.add(7, SENDER, (4, 2, b"cd")), Step::Assembled(b"abcd".to_vec()));
     }
 
     #[test]
     fn what_began_before_us_or_was_cut_off_is_ignored() {
         let mut assembly = Assembly::new(100);
-        assert_eq!(assembly.add(7, SENDER, &piece(6, 2, b"cd")), Step::Partial);
-        assert_eq!(assembly.add(7, SENDER, &piece(6, 4, b"ef")), Step::Partial);
-        assert_eq!(assembly.add(7, SENDER, &piece(4, 0, b"ab")), Step::Partial);
+        assert_eq!(assembly.add(7, SENDER, (6, 2, b"cd")), Step::Partial);
+        assert_eq!(assembly.add(7, SENDER, (6, 4, b"ef")), Step::Partial);
+        assert_eq!(assembly.add(7, SENDER, (4, 0, b"ab")), Step::Partial);
         assembly.member_left(7, SENDER);
-        assert_eq!(assembly.add(7, SENDER, &piece(4, 2, b"cd")), Step::Partial);
-        assert_eq!(assembly.add(7, SENDER, &piece(4, 0, b"ab")), Step::Partial);
+        assert_eq!(assembly.add(7, SENDER, (4, 2, b"cd")), Step::Partial);
+        assert_eq!(assembly.add(7, SENDER, (4, 0, b"ab")), Step::Partial);
         assembly.group_left(7);
-        assert_eq!(assembly.add(7, SENDER, &piece(4, 2, b"cd")), Step::Partial);
+        assert_eq!(assembly.add(7, SENDER, (4, 2, b"cd")), Step::Partial);
         assert_eq!((assembly.bytes, assembly.is_empty()), (0, true));
     }
 
     #[test]
     fn the_budget_holds_and_comes_back() {
         let mut assembly = Assembly::new(10);
-        assert_eq!(assembly.add(7, SENDER, &piece(20, 0, &[1; 8])), Step::Partial);
-        assert_eq!(assembly.add(7, SENDER, &piece(20, 8, &[1; 8])), Step::Partial);
+        assert_eq!(assembly.add(7, SENDER, (20, 0, &[1; 8])), Step::Partial);
+        assert_eq!(assembly.add(7, SENDER, (20, 8, &[1; 8])), Step::Partial);
         assert_eq!(assembly.bytes, 0);
-        assert_eq!(assembly.add(7, SENDER, &piece(20, 16, &[1; 4])), Step::TooMuch(20));
+        assert_eq!(assembly.add(7, SENDER, (20, 16, &[1; 4])), Step::TooMuch(20));
         assert_eq!((assembly.bytes, assembly.is_empty()), (0, true));
-        assert_eq!(assembly.add(7, SENDER, &piece(10, 0, &[1; 8])), Step::Partial);
-        assert_eq!(assembly.add(7, SENDER, &piece(10, 8, &[1; 2])), Step::Assembled(vec![1; 10]));
+        assert_eq!(assembly.add(7, SENDER, (10, 0, &[1; 8])), Step::Partial);
+        assert_eq!(assembly.add(7, SENDER, (10, 8, &[1; 2])), Step::Assembled(vec![1; 10]));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use session::layout::record_at;
+use session::layout::{self, record_at};
 use session::view::OwnedView;
 use session::{Cause, Descriptor, Item, Kind, Member, Order};
 
@@ -45,6 +45,8 @@ pub(crate) struct Inbox {
     run: Option<Run>,
     /// Where its next message starts; `None` when there is none left.
     next_at: Option<usize>,
+    /// Where the next fragment starts in the present item; `None` when there is none left.
+    next_fragment_at: Option<usize>,
     /// Events set aside while waiting for a join.
     kept: VecDeque<Ready>,
     kept_bytes: usize,
@@ -55,7 +57,7 @@ pub(crate) struct Inbox {
 impl Inbox {
     /// Whether the next event has to come from the session.
     pub(crate) fn is_empty(&self) -> bool {
-        self.next_at.is_none() && self.kept.is_empty()
+        self.next_at.is_none() && self.next_fragment_at.is_none() && self.kept.is_empty()
     }
 }
 
@@ -234,12 +236,18 @@ impl Client {
             if let Some(range) = self.next_of_run() {
                 return Some(Ready::InPlace(range));
             }
+            if let Some(at) = self.inbox.next_fragment_at.take() {
+                match self.fragment_at(at) {
+                    Some(ready) => return Some(ready),
+                    None => continue,
+                }
+            }
             let item = match self.attachment.next_item() {
                 Ok(None) => return None,
                 Ok(Some(item)) => item,
                 Err(cause) => return Some(Ready::Ended(cause)),
             };
-            let Item { descriptor, body } = item;
+            let Item { descriptor, .. } = item;
             let ready = match descriptor.kind() {
                 Some(Kind::Messages) => {
                     let member = self.groups.get(descriptor.group.get());
@@ -248,20 +256,7 @@ impl Client {
                     }
                     None
                 }
-                Some(Kind::Fragment) => {
-                    let Some(m) = self.groups.get(descriptor.group.get()) else { continue };
-                    let run = Run::new(&m.group, &descriptor);
-                    let step = self.assembly.add(m.group.handle, run.sender, body);
-                    // What ends before our first view was for the members before us; what began
-                    // before it and ends after it is ours, too.
-                    if m.stage == Stage::Joined {
-                        if let Step::Assembled(bytes) = step {
-                            self.assembly.recycle(bytes);
-                        }
-                        continue;
-                    }
-                    self.fragment(run, step)
-                }
+                Some(Kind::Fragment) => self.fragment_at(0),
                 Some(Kind::View) => {
                     let me = (self.attachment.node(), self.attachment.session());
                     let Some(item) = self.attachment.item() else { continue };
@@ -292,8 +287,27 @@ impl Client {
         record.map(|(range, _)| range)
     }
 
-    /// What a fragment led to.
-    fn fragment(&mut self, run: Run, step: Step) -> Option<Ready> {
+    /// Takes the fragment that begins at `at` in the present item, which may have more of them.
+    fn fragment_at(&mut self, at: usize) -> Option<Ready> {
+        let Item { descriptor, body } = self.attachment.item()?;
+        let m = self.groups.get(descriptor.group.get())?;
+        let (total, offset, bytes) = layout::fragment(body.get(at..)?)?;
+        self.inbox.next_fragment_at = layout::next_fragment(body, at, bytes.len());
+        let sender = descriptor.member();
+        let step = self.assembly.add(m.group.handle, sender, (total, offset, bytes));
+        if step == Step::Partial {
+            return None;
+        }
+        // What ends before our first view was for the members before us; what began
+        // before it and ends after it is ours, too.
+        if m.stage == Stage::Joined {
+            if let Step::Assembled(bytes) = step {
+                self.assembly.recycle(bytes);
+            }
+            return None;
+        }
+        let mut run = Run::new(&m.group, &descriptor);
+        run.order.offset = run.order.offset.wrapping_add(at as u32);
         match step {
             Step::Partial => None,
             Step::Assembled(bytes) => Some(Ready::Owned(run, bytes)),
@@ -302,10 +316,8 @@ impl Client {
                 Some(Ready::Whole(Event::Dropped { group, sender, total_bytes }))
             }
             Step::Whole => {
-                let body = self.attachment.item_body();
-                let start = session::layout::FRAGMENT_HEADER_BYTES;
-                let (total, ..) = session::layout::fragment(body)?;
                 self.inbox.run = Some(run);
+                let start = at + layout::FRAGMENT_HEADER_BYTES;
                 Some(Ready::InPlace(start..start + total as usize))
             }
         }

@@ -120,6 +120,9 @@ pub struct FragmentHeader {
 /// Bytes of a [`FragmentHeader`].
 pub const FRAGMENT_HEADER_BYTES: usize = size_of::<FragmentHeader>();
 
+/// What stands between two fragments of one item: the header of the run that the second one was in its frame.
+pub const FRAGMENT_GAP_BYTES: usize = 16;
+
 /// Finds the record at `at` in a run: where its bytes are and where the next record starts. `None`
 /// if it does not lie in `body`.
 #[inline]
@@ -133,11 +136,21 @@ pub fn record_at(body: &[u8], at: usize) -> Option<(core::ops::Range<usize>, usi
 }
 
 /// Reads a fragment run: its header and its bytes. `None` if the header lies.
+#[inline]
 pub fn fragment(body: &[u8]) -> Option<(u64, u64, &[u8])> {
-    let (header, rest) = FragmentHeader::read_from_prefix(body).ok()?;
+    let (header, rest) = FragmentHeader::ref_from_prefix(body).ok()?;
     let (total, offset, len) = (header.total.get(), header.offset.get(), header.len.get());
     let bytes = rest.get(..len as usize)?;
     (offset.checked_add(len.into())? <= total).then_some((total, offset, bytes))
+}
+
+/// Where the fragment after the one of `bytes` bytes at `at` begins, if there is one in this body.
+#[inline]
+pub fn next_fragment(body: &[u8], at: usize, bytes: usize) -> Option<usize> {
+    let next = at.checked_add(FRAGMENT_HEADER_BYTES)?;
+    let next = next.checked_add(bytes.checked_next_multiple_of(ALIGN)?)?;
+    let next = next.checked_add(FRAGMENT_GAP_BYTES)?;
+    (next < body.len()).then_some(next)
 }
 
 #[cfg(test)]
@@ -187,7 +200,17 @@ mod tests {
         let mut body = head.as_bytes().to_vec();
         body.extend_from_slice(&[7; 8]);
         assert_eq!(fragment(&body), Some((10, 8, &[7, 7][..])));
-        body[16] = 3;
+        assert_eq!(next_fragment(&body, 0, 2), None);
+        body.resize(body.len() + FRAGMENT_GAP_BYTES, 0);
+        assert_eq!(next_fragment(&body, 0, 2), None, "only its gap");
+        body.push(0);
+        assert_eq!(
+            next_fragment(&body, 0, 2),
+            Some(FRAGMENT_HEADER_BYTES + 8 + FRAGMENT_GAP_BYTES)
+        );
+        assert_eq!(next_fragment(&body, usize::MAX, 2), None);
+        assert_eq!(next_fragment(&body, 8, usize::MAX), None);
+        body[16] = 255;
         assert_eq!(fragment(&body), None);
         body[16] = 2;
         body[8..16].copy_from_slice(&u64::MAX.to_le_bytes());

@@ -37,6 +37,9 @@ impl Clients for Programs<'_> {
     }
 }
 
+/// Programs walk the fragments of an item by the session's formats, the ring makes them by its own.
+const _: () = assert!(session::layout::FRAGMENT_GAP_BYTES == wire::run::RUN_HEADER_BYTES);
+
 /// What a program's request means to the node, and to the log.
 pub(crate) fn input(request: Request) -> (Input, Option<Trace>) {
     match request {

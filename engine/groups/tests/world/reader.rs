@@ -4,9 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use groups::{Event, GroupHandle, Messages, View};
-use wire::run::{FragmentHeader, RunKind, record_at};
+use wire::run::{Fragment, RunKind, fragments, record_at};
 use wire::{MemberId, NodeId, RingId};
-use zerocopy::FromBytes;
 
 /// A place in the order.
 pub type Place = (RingId, u64, u32);
@@ -63,29 +62,36 @@ impl Reader {
     }
 
     fn run(&mut self, run: &Messages) -> Vec<Read> {
-        let bytes = match run.kind {
-            RunKind::Fragment => self.fragment(run).into_iter().collect(),
-            _ => messages(&run.body, run.count),
-        };
-        let (group, sender, at) = (run.group, run.sender, (run.ring, run.seq, run.offset));
+        let &Messages { group, sender, ring, seq, offset, .. } = run;
         let shown = self.shown.contains(&group);
-        let given = bytes.into_iter().filter(|_| shown);
-        given.map(|bytes| Read::Message { group, sender, at, bytes }).collect()
+        let read = |at: u32, bytes| Read::Message { group, sender, at: (ring, seq, at), bytes };
+        let all: Vec<Read> = match run.kind {
+            RunKind::Fragment => {
+                assert_eq!(fragments(&run.body).count(), usize::from(run.count));
+                let ended = |f: Fragment<'_>| {
+                    self.fragment(run, &f).map(|bytes| read(offset + f.at as u32, bytes))
+                };
+                fragments(&run.body).filter_map(ended).collect()
+            }
+            _ => {
+                let all = messages(&run.body, run.count).into_iter();
+                all.map(|bytes| read(offset, bytes)).collect()
+            }
+        };
+        if shown { all } else { Vec::new() }
     }
 
     /// The message that this fragment ends, if it was all there.
-    fn fragment(&mut self, run: &Messages) -> Option<Vec<u8>> {
-        let (header, rest) = FragmentHeader::ref_from_prefix(&run.body).expect("checked below");
-        let (total, offset) = (header.total.get() as usize, header.offset.get() as usize);
+    fn fragment(&mut self, run: &Messages, fragment: &Fragment<'_>) -> Option<Vec<u8>> {
         let key = (run.group, run.sender);
-        if offset == 0 {
+        if fragment.offset == 0 {
             self.parts.insert(key, Vec::new());
         }
         // Without its beginning it is not ours.
         let parts = self.parts.get_mut(&key)?;
-        assert_eq!(parts.len(), offset, "a hole in a message");
-        parts.extend_from_slice(&rest[..header.len.get() as usize]);
-        if parts.len() < total {
+        assert_eq!(parts.len() as u64, fragment.offset, "a hole in a message");
+        parts.extend_from_slice(fragment.bytes);
+        if (parts.len() as u64) < fragment.total {
             return None;
         }
         self.parts.remove(&key)

@@ -10,10 +10,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use frame::{Class, Pool, PoolConfig, Region};
+use session::layout::FRAGMENT_GAP_BYTES;
 use session::view::View;
 use session::{
-    Acceptor, Access, Cause, Config, Counters, Delivery, Member, Messages, Order, Request, Server,
-    SessionStatus,
+    Acceptor, Access, Cause, Config, Counters, Delivery, Member, Messages, Order, Pulled, Request,
+    Server, SessionStatus,
 };
 
 pub(crate) const NODE: u32 = 7;
@@ -254,13 +255,18 @@ impl Hot {
         let Some(mut slot) = self.pool.alloc(class) else { return false };
         slot.truncate(self.frame_bytes);
         let mut used = 0;
-        let mut runs = Vec::new();
-        while let Some(pulled) = self.server.pull(&mut slot[used..]) {
-            runs.push((pulled, used));
-            used += pulled.bytes;
-            if used + 32 > self.frame_bytes {
-                break;
+        let mut runs: Vec<(Pulled, usize)> = Vec::new();
+        while let Some(pulled) = slot.get_mut(used..).and_then(|room| self.server.pull(room)) {
+            let of = |p: &Pulled| (p.fragment, p.session, p.group, p.safe);
+            match runs.last_mut().filter(|(last, _)| pulled.fragment && of(last) == of(&pulled)) {
+                // As the group layer does: one item for fragments that follow each other.
+                Some((last, _)) => {
+                    last.bytes += FRAGMENT_GAP_BYTES + pulled.bytes;
+                    last.count += 1;
+                }
+                None => runs.push((pulled, used)),
             }
+            used += pulled.bytes + FRAGMENT_GAP_BYTES;
         }
         if runs.is_empty() {
             return false;

@@ -73,11 +73,11 @@ pub struct Messages {
     pub group: u32,
     /// Who sent it.
     pub sender: Member,
-    /// Whether `body` is a fragment run and not whole records.
+    /// Whether `body` is fragments, with [`crate::layout::FRAGMENT_GAP_BYTES`] between them, and not whole records.
     pub fragment: bool,
     /// Whether it was delivered as safe.
     pub safe: bool,
-    /// Messages in it.
+    /// Messages, or fragments, in it.
     pub count: u16,
     /// Its place.
     pub order: Order,
