@@ -7,6 +7,7 @@ use ring::Corrupt;
 use ring::spsc::{Consumer, Next, Record};
 use zerocopy::{FromBytes, IntoBytes};
 
+use super::kept::Kept;
 use crate::layout::{
     ALIGN, FRAGMENT_HEADER_BYTES, FragmentHeader, PIECE_HEADER_BYTES, PieceHeader, RecordKind,
     record_at, untag,
@@ -64,20 +65,15 @@ pub(crate) struct Intake {
     /// Its bytes. Joins of its group wait from its first fragment to its last, so it is only begun when all of it
     /// is here: no program can stall in its middle. They are kept until the last fragment is taken, in case
     /// it has to start again.
-    kept: Vec<u8>,
-    /// Where in `kept` the next fragment starts.
-    kept_at: usize,
+    kept: Kept,
     /// Where the ring ends for us: what is published later does not count.
     end: Option<u64>,
     message_bytes_max: u64,
 }
 
-/// Room for a large message that is kept from one to the next.
-const KEPT_BYTES_MAX: usize = 256 << 10;
-
 impl Intake {
     pub(crate) fn new(ring: Consumer, message_bytes_max: u64) -> Self {
-        Self { ring, large: None, kept: Vec::new(), kept_at: 0, end: None, message_bytes_max }
+        Self { ring, large: None, kept: Kept::default(), end: None, message_bytes_max }
     }
 
     /// Bytes submitted and not taken.
@@ -93,20 +89,20 @@ impl Intake {
         self.end.get_or_insert(self.ring.position() + published as u64);
     }
 
-    /// Gives room back to the client. True if there was any to give.
+    /// Gives room back to the client, up to what is kept in the ring. True if there was any to give.
     pub(crate) fn release(&mut self) -> bool {
-        self.ring.release()
+        self.ring.release_to(self.kept.first().unwrap_or(self.ring.position()))
     }
 
     /// A message of which a part was taken starts again from its first byte: receivers may be new and not have
     /// seen that part.
     pub(crate) fn restart(&mut self) {
-        self.kept_at = 0;
+        self.kept.restart();
     }
 
     /// Bytes of a large message that wait outside of the ring; none while a part of it is missing.
     pub(crate) fn gathered_bytes(&self) -> usize {
-        if self.is_gathered() { self.kept.len() - self.kept_at } else { 0 }
+        if self.is_gathered() { self.kept.left() } else { 0 }
     }
 
     /// Whether nothing waits to be taken. A message of which a part is missing does not wait.
@@ -243,7 +239,7 @@ impl Intake {
             return Err(Broken);
         }
         self.large = Some(Large { group, safe, total });
-        self.keep(&record, 0);
+        self.keep(&record, 0, total);
         Ok(())
     }
 
@@ -270,31 +266,25 @@ impl Intake {
             return Err(Broken);
         }
         self.large = Some(Large { group, safe, total });
-        self.keep(&record, PIECE_HEADER_BYTES);
+        self.keep(&record, PIECE_HEADER_BYTES, total);
         Ok(())
     }
 
-    /// Copies a record's payload from `from` on out of the ring.
-    fn keep(&mut self, record: &Record, from: usize) {
-        let at = self.kept.len();
-        self.kept.resize(at + record.len() - from, 0);
-        self.ring.copy_payload(record, from, &mut self.kept[at..]);
+    /// Keeps a record's payload from `from` on, a piece of a message of `total` bytes.
+    fn keep(&mut self, record: &Record, from: usize, total: u64) {
+        self.kept.add(&self.ring, record, from, total);
         self.ring.consume(record);
     }
 
     /// Takes as much of the large message as `buf` has room for. `None`: too little room for it to be worth while.
     fn take_fragment(&mut self, buf: &mut [u8]) -> Option<Taken> {
         let large = self.large?;
-        let rest = self.kept.get(self.kept_at..)?;
-        let body = fragment(buf, &large, self.kept_at as u64, rest.len())?;
+        let body = fragment(buf, &large, self.kept.taken() as u64, self.kept.left())?;
         let len = body.len();
-        body.copy_from_slice(&rest[..len]);
-        self.kept_at += len;
-        if self.kept_at == self.kept.len() {
+        self.kept.take(&self.ring, body);
+        if self.kept.left() == 0 {
             self.large = None;
             self.kept.clear();
-            self.kept.shrink_to(KEPT_BYTES_MAX);
-            self.kept_at = 0;
         }
         Some(Taken::fragment(&large, len))
     }
@@ -376,6 +366,37 @@ mod tests {
         intake.restart();
         assert_eq!(offsets(&mut intake, 4), [0, 1376, 2752]);
         assert!(intake.is_drained());
+    }
+
+    /// What lies in the ring until its last fragment is taken may be asked for again.
+    #[test]
+    fn the_room_of_a_large_message_is_given_back_with_its_last_fragment() {
+        let (mut client, ring) = ring::spsc::pair(16 << 10).unwrap();
+        let free = |client: &mut ring::spsc::Producer| client.room().unwrap();
+        let all = free(&mut client);
+        let mut intake = Intake::new(ring, 3000);
+        client.push(tag(RecordKind::Message, 3), b"short").unwrap();
+        let short = all - free(&mut client);
+        client.push(tag(RecordKind::Message, 3), &[7; 3000]).unwrap();
+        client.publish();
+        let both = all - free(&mut client);
+        let mut buf = [0; 1400];
+        for bytes in [16, 1400, 1400] {
+            assert_eq!(intake.take(&mut buf, 1400).unwrap().map(|taken| taken.bytes), Some(bytes));
+            intake.release();
+            assert_eq!(all - free(&mut client), both - short);
+        }
+        intake.restart();
+        let mut found = Vec::new();
+        while let Some(taken) = intake.take(&mut buf, 1400).unwrap() {
+            assert_eq!(all - free(&mut client), both - short);
+            let (total, offset, bytes) = crate::layout::fragment(&buf[..taken.bytes]).unwrap();
+            assert_eq!((total, offset), (3000, found.len() as u64));
+            found.extend_from_slice(bytes);
+        }
+        assert_eq!(found, [7; 3000]);
+        assert!(intake.release());
+        assert_eq!(free(&mut client), all);
     }
 
     /// Also one that has the memory of a client that is gone can publish: it is not listened to.

@@ -10,6 +10,7 @@ mod backlog;
 mod deliver;
 mod eviction;
 mod intake;
+mod kept;
 mod pressure;
 mod reclaim;
 mod session;

@@ -23,7 +23,8 @@ impl Server {
             let Some(session) = self.sessions[*place].as_mut() else { continue };
             if session.touched {
                 session.seat.publish();
-                session.intake.release();
+                // Who waits for room need not know of anything else.
+                session.touched = session.intake.release();
             }
         }
         full_fence();
