@@ -1,7 +1,7 @@
 //! Every parser of bytes from the network. What a parser accepts must come back the same after it was
 //! written and read once more.
 
-use wire::beacon::{Answer, Beacon, Want};
+use wire::beacon::{Answer, Beacon, Want, Wish};
 use wire::cfg::Cfg;
 use wire::commit::Commit;
 use wire::control::{self, Control};
@@ -184,11 +184,12 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
     (token.seq, token.aru) = (20, 10);
     token.ranges.push(11, 15);
     add(&|out| token.emit(out));
-    let (answer, number, proven, timeout_us) = (true, 5, 4, 1000);
-    let (visit, seq, stable, kept) = (3, 9, 8, true);
-    let beacon = Beacon { ring, visit, seq, stable, answer, kept, number, proven, timeout_us };
+    let (answer, again, number, proven) = (true, true, 5, 4);
+    let (visit, seq, stable, kept, timeout_us) = (3, 9, 8, true, 1000);
+    let beacon =
+        Beacon { ring, visit, seq, stable, answer, kept, again, number, proven, timeout_us };
     add(&|out| beacon.emit(out));
-    let answer = Answer { ring, visit: 3, aru: 8, number, credit: 7 };
+    let answer = Answer { ring, visit: 3, aru: 8, number, credit: 7, again };
     add(&|out| answer.emit(&[], out));
     add(&|out| answer.emit(&[(9, 9), (12, 20)], out));
     let info = NodeInfo { node: NodeId(1), votes: 1, expected_votes: 3, flags: 2 };
@@ -202,7 +203,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         Quorum::Ready { ring, wait_us: 1 },
     ];
     quorum.iter().for_each(|message| add(&|out| control::write_quorum(out, message)));
-    add(&|out| Want { ring, node: NodeId(2) }.emit(out));
+    add(&|out| Want { ring, node: NodeId(2), wish: Wish::Sign }.emit(out));
     add(&|out| Ask { ring, from: 2, to: 4 }.emit(out));
     add(&|out| Commit { ring, hop: 1, members: NodeSet::first_n(2) }.emit(out, 2));
     add(&|out| control::write_join(out, 1, 2, b"group"));
