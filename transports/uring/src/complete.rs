@@ -53,30 +53,32 @@ impl UdpTransport {
             }
             k if k == Kind::Tether as u64 && result != -libc::ECANCELED => {
                 if let Some(tethers) = &mut self.tethers {
-                    tethers.fired(number, !cqueue::more(flags));
-                    self.follow_tethers();
+                    tethers.look();
+                    self.watch_tethers();
+                    self.report_tethers();
                 }
             }
             _ => {}
         }
     }
 
-    /// Arms the polls and stages the reports that the tethers ask for.
+    /// Arms the poll of all tethers.
+    pub(crate) fn watch_tethers(&mut self) {
+        if let Some(tethers) = &self.tethers {
+            let fd = types::Fd(tethers.descriptor());
+            let entry = opcode::PollAdd::new(fd, libc::POLLIN as u32)
+                .build()
+                .user_data(user_data(Kind::Tether, 0));
+            self.push(&entry);
+        }
+    }
+
+    /// Stages what the tethers have to report.
     #[cold]
-    pub(crate) fn follow_tethers(&mut self) {
-        while let Some(tethers) = &mut self.tethers {
-            if let Some(peer) = tethers.gone.pop() {
-                self.counters.tethers_lost += 1;
-                self.stage_unreachable(peer);
-            } else if let Some(arm) = tethers.arms.pop() {
-                let entry = opcode::PollAdd::new(types::Fd(arm.fd), arm.flags)
-                    .multi(arm.number == 0)
-                    .build()
-                    .user_data(user_data(Kind::Tether, arm.number));
-                self.push(&entry);
-            } else {
-                return;
-            }
+    pub(crate) fn report_tethers(&mut self) {
+        while let Some(peer) = self.tethers.as_mut().and_then(|tethers| tethers.gone.pop()) {
+            self.counters.tethers_lost += 1;
+            self.stage_unreachable(peer);
         }
     }
 

@@ -130,7 +130,8 @@ impl UdpTransport {
         self.refill();
         if let Some(tethers) = &mut self.tethers {
             tethers.tie(None);
-            self.follow_tethers();
+            self.watch_tethers();
+            self.report_tethers();
         }
         self.enter(None, false);
         self.collect();

@@ -60,7 +60,7 @@ impl UdpTransport {
         if let Some(tethers) = &mut self.tethers {
             tethers.add(position, peer.data);
         }
-        self.follow_tethers();
+        self.report_tethers();
         let mtu = self.sockets.path_mtu(&self.config);
         self.lower_mtu(mtu);
         Ok(position)

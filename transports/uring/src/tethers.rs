@@ -6,16 +6,25 @@
 //!
 //! Every node listens on the TCP port with the number of its data port and connects to every peer; the
 //! connection it made tells it about that peer, those it accepted are only held. When a tether ends,
-//! it is tied again at once; only if that is refused, is the peer reported: its listener is closed, and
-//! since that was opened before the UDP sockets, so are they (the kernel closes in reverse). There
-//! are no timers: a peer that comes up connects to us, which is when we connect to it again. All of this is
+//! it is tied again at once; only if that is refused, is the peer reported, and again for the next two
+//! refusals, a moment apart: then who is sent to and lives has had the time to answer. There are no other
+//! timers: a peer that comes up connects to us, which is when we connect to it again. All of this is
 //! a hint like any other and may fail silently (firewalls); anybody on a peer's address can forge it.
+//!
+//! An epoll descriptor watches all of these sockets, and the ring only that one. An operation of the ring keeps its
+//! file; when its process dies the kernel lets go of it in the background, 6 to 15 ms later where a tick lasts 4 ms,
+//! and so long the UDP sockets still swallow what the dead are asked. What nothing but the process's table of
+//! descriptors holds is closed as it ends, after 1 ms.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
+use rustix::event::{Timespec, epoll};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
+};
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
 use crate::config::Peer;
@@ -28,25 +37,33 @@ const RETRIES_MAX: u8 = 8;
 /// Connections taken from the listener per wake-up; more wait there for the next.
 const ACCEPTS_MAX: usize = 64;
 
+/// Reports of a peer whose listener is gone: one, and one for each time that its life is asked for (`PINGS` of totem)
+/// before it is believed.
+const REFUSALS_MAX: u8 = 3;
+
+/// Time between them: several times what a peer on the next core takes to answer.
+const REFUSAL_GAP: Timespec = Timespec { tv_sec: 0, tv_nsec: 500_000 };
+
+/// Events taken from the kernel in one go.
+const EVENTS_MAX: usize = 64;
+
 /// Connections held per peer: its own, and one being replaced.
 const HELD_PER_PEER: usize = 2;
 
-/// Number of the first poll of a connection held: above those of all positions, which fit 16 bits.
-const HELD_FIRST: usize = 1 << 17;
+/// Number of the listener; those of tethers are their peers' positions.
+const LISTENER: u64 = u64::MAX;
+
+/// Number of the timer.
+const TIMER: u64 = u64::MAX - 1;
+
+/// Number of the first connection held: above those of all positions, which fit 16 bits.
+const HELD_FIRST: u64 = 1 << 16;
 
 /// Silence after which the kernel asks whether the other host still knows the connection.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
-/// What polls watch for on a connection.
-pub(crate) const CLOSED: u32 = (libc::POLLIN | libc::POLLRDHUP) as u32;
-
-/// A poll the caller must arm: on which descriptor, for what, and under which number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Arm {
-    pub(crate) number: u32,
-    pub(crate) fd: RawFd,
-    pub(crate) flags: u32,
-}
+/// What is watched for on a connection.
+const CLOSED: epoll::EventFlags = epoll::EventFlags::IN.union(epoll::EventFlags::RDHUP);
 
 /// A connection this node made.
 #[derive(Debug, Default)]
@@ -56,43 +73,57 @@ struct Tether {
     /// It was up and ended; if it cannot be tied again, the peer is gone.
     lost: bool,
     retries: u8,
+    /// How often it was refused since it was lost.
+    refusals: u8,
 }
 
 /// All tethers of a node.
 #[derive(Debug)]
 pub(crate) struct Tethers {
+    epoll: OwnedFd,
     listener: Socket,
+    /// Ends the gap between two refusals, of whomever it concerns.
+    timer: OwnedFd,
     me: u16,
     own: IpAddr,
     /// By peer; none where it was taken out.
     addresses: Vec<Option<SocketAddr>>,
     tethers: Vec<Tether>,
     held: Vec<Option<Socket>>,
-    /// Polls to arm.
-    pub(crate) arms: Vec<Arm>,
     /// Peers to report.
     pub(crate) gone: Vec<u16>,
 }
 
 impl Tethers {
-    /// Opens the listener. Before the UDP sockets: see the module's documentation.
+    /// Opens the listener.
     pub(crate) fn listen(me: u16, peers: &[Peer]) -> io::Result<Self> {
         let address = peers[usize::from(me)].data;
         let listener = socket(address)?;
         listener.set_reuse_address(true)?;
         listener.bind(&address.into())?;
         listener.listen(i32::try_from(peers.len()).unwrap_or(i32::MAX).max(16))?;
-        let arm = Arm { number: 0, fd: listener.as_raw_fd(), flags: libc::POLLIN as u32 };
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
+        let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
+        let (data, readable) = (epoll::EventData::new_u64, epoll::EventFlags::IN);
+        epoll::add(&epoll, &listener, data(LISTENER), readable)?;
+        epoll::add(&epoll, &timer, data(TIMER), readable)?;
         Ok(Self {
+            epoll,
+            timer,
             me,
             own: address.ip(),
             addresses: peers.iter().map(|p| Some(p.data)).collect(),
             tethers: peers.iter().map(|_| Tether::default()).collect(),
             held: (0..peers.len() * HELD_PER_PEER).map(|_| None).collect(),
-            arms: vec![arm],
             gone: Vec::new(),
             listener,
         })
+    }
+
+    /// Readable when [`Tethers::look`] has something to do.
+    pub(crate) fn descriptor(&self) -> RawFd {
+        self.epoll.as_raw_fd()
     }
 
     /// Adds a peer at the end, or one that was taken out again, and ties it.
@@ -111,10 +142,7 @@ impl Tethers {
     pub(crate) fn remove(&mut self, peer: u16) {
         let at = usize::from(peer);
         self.addresses[at] = None;
-        if let Some(socket) = std::mem::take(&mut self.tethers[at]).socket {
-            // A poll under way keeps the connection; now it fires, and finds nothing.
-            let _ = socket.shutdown(std::net::Shutdown::Both);
-        }
+        self.tethers[at] = Tether::default();
     }
 
     /// Ties every tether that is not tied, of one address or of all.
@@ -136,22 +164,38 @@ impl Tethers {
         self.tethers.iter().filter(|t| t.up).count() as u64
     }
 
-    /// The poll of this number fired.
-    pub(crate) fn fired(&mut self, number: u32, rearm_listener: bool) {
-        match number as usize {
-            0 => {
-                if rearm_listener {
-                    let fd = self.listener.as_raw_fd();
-                    self.arms.push(Arm { number: 0, fd, flags: libc::POLLIN as u32 });
+    /// Does what there is to do, or some of it: the descriptor stays readable until all is done.
+    #[cold]
+    pub(crate) fn look(&mut self) {
+        let mut events: Vec<epoll::Event> = Vec::with_capacity(EVENTS_MAX);
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let spare = rustix::buffer::spare_capacity(&mut events);
+        if epoll::wait(&self.epoll, spare, Some(&at_once)).is_err() {
+            return;
+        }
+        for event in events {
+            match event.data.u64() {
+                LISTENER => self.accept(),
+                TIMER => self.try_lost(),
+                n if n < HELD_FIRST => self.outgoing(n as usize),
+                n => {
+                    // Its owner is gone, or says something, which tethers do not: let go of it.
+                    if let Some(slot) = self.held.get_mut((n - HELD_FIRST) as usize) {
+                        *slot = None;
+                    }
                 }
-                self.accept();
             }
-            n if n < HELD_FIRST => self.outgoing(n - 1),
-            n => {
-                // Its owner is gone, or says something, which tethers do not: let go of it.
-                if let Some(slot) = self.held.get_mut(n - HELD_FIRST) {
-                    *slot = None;
-                }
+        }
+    }
+
+    /// The gap after a refusal has passed.
+    fn try_lost(&mut self) {
+        let mut ticks = [0; 8];
+        let _ = rustix::io::read(&self.timer, &mut ticks);
+        for peer in 0..self.tethers.len() {
+            let tether = &self.tethers[peer];
+            if tether.lost && tether.socket.is_none() && tether.refusals > 0 {
+                self.connect(peer);
             }
         }
     }
@@ -164,10 +208,12 @@ impl Tethers {
             Ok(socket) => socket,
             Err(error) => return self.failed(peer, &error),
         };
-        let (number, fd) = (peer as u32 + 1, socket.as_raw_fd());
         // Writable or failed: the connection is made or not.
-        self.arms.push(Arm { number, fd, flags: libc::POLLOUT as u32 });
-        tether.socket = Some(socket);
+        let (data, flags) = (epoll::EventData::new_u64(peer as u64), epoll::EventFlags::OUT);
+        match epoll::add(&self.epoll, &socket, data, flags) {
+            Ok(()) => tether.socket = Some(socket),
+            Err(error) => self.failed(peer, &error.into()),
+        }
     }
 
     /// No connection came about. "Refused" after there had been one means that the process is gone.
@@ -176,8 +222,18 @@ impl Tethers {
         tether.socket = None;
         tether.up = false;
         let refused = error.raw_os_error() == Some(libc::ECONNREFUSED);
-        if std::mem::take(&mut tether.lost) && refused {
-            self.gone.push(peer as u16);
+        if !(tether.lost && refused) {
+            tether.lost = false;
+            return;
+        }
+        tether.refusals += 1;
+        tether.lost = tether.refusals < REFUSALS_MAX;
+        self.gone.push(peer as u16);
+        if tether.lost {
+            let once = Timespec { tv_sec: 0, tv_nsec: 0 };
+            let gap = Itimerspec { it_interval: once, it_value: REFUSAL_GAP };
+            // At worst nobody comes back to it, and the peer is missed later.
+            let _ = timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &gap);
         }
     }
 
@@ -189,8 +245,10 @@ impl Tethers {
                 Ok(None) => {
                     tether.up = true;
                     tether.lost = false;
-                    let fd = socket.as_raw_fd();
-                    self.arms.push(Arm { number: peer as u32 + 1, fd, flags: CLOSED });
+                    let data = epoll::EventData::new_u64(peer as u64);
+                    if let Err(error) = epoll::modify(&self.epoll, socket, data, CLOSED) {
+                        self.failed(peer, &error.into());
+                    }
                 }
                 Ok(Some(error)) | Err(error) => self.failed(peer, &error),
             };
@@ -198,6 +256,7 @@ impl Tethers {
         tether.socket = None;
         tether.up = false;
         tether.lost = true;
+        tether.refusals = 0;
         tether.retries += 1;
         if tether.retries <= RETRIES_MAX {
             self.connect(peer);
@@ -216,8 +275,10 @@ impl Tethers {
             if prepare(&socket).is_err() {
                 continue;
             }
-            let number = (HELD_FIRST + slot) as u32;
-            self.arms.push(Arm { number, fd: socket.as_raw_fd(), flags: CLOSED });
+            let data = epoll::EventData::new_u64(HELD_FIRST + slot as u64);
+            if epoll::add(&self.epoll, &socket, data, CLOSED).is_err() {
+                continue;
+            }
             self.held[slot] = Some(socket);
             self.tie(Some(ip));
         }
