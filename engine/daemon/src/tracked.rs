@@ -41,6 +41,11 @@ impl VotesFile {
         self.wanted = self.wanted.max(Some(votes));
     }
 
+    /// Whether something is to be stored.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.wanted.is_some()
+    }
+
     /// Stores what was asked for, durably; it stays asked for when that fails.
     ///
     /// # Errors

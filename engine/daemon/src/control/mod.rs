@@ -39,8 +39,11 @@ const LEAVE_MAX: Duration = Duration::from_secs(10);
 /// The ring gives up announcing a leave after three token timeouts; we allow this much more.
 const LEAVE_SLACK: Duration = Duration::from_secs(1);
 
-/// How long the thread sleeps at most; the acceptor has deadlines of its own within that.
+/// How long the thread sleeps at most while something has a deadline, and after something happened.
 const SLEEP_MAX: Duration = Duration::from_millis(500);
+
+/// And while nothing has, and nothing did. Everything it has to do then wakes it; this is for what nobody thought of.
+const REST_MAX: Duration = Duration::from_secs(10);
 
 /// Events written to the log in one go before others get their turn.
 const MESSAGES_PER_TURN: usize = 256;
@@ -66,6 +69,8 @@ pub(crate) struct Control {
     /// Since when we are leaving.
     leaving: Option<Instant>,
     left: bool,
+    /// Whether something woke the thread last time, not the end of its sleep.
+    woken: bool,
 }
 
 /// How long a leave may take.
@@ -103,6 +108,7 @@ impl Control {
             notify: Notify::from_env(),
             leaving: None,
             left: false,
+            woken: true,
         }
     }
 
@@ -140,19 +146,31 @@ impl Control {
         Ok(())
     }
 
-    fn wait(&self) -> std::io::Result<()> {
+    /// How long to sleep if nothing happens.
+    fn sleep_max(&self) -> Duration {
+        let waits = self.look_due || self.leaving.is_some() || self.votes.is_asked();
+        let has_deadline = self.reload.is_asked()
+            || self.services.has_deadline()
+            || self.acceptor.next_deadline().is_some();
+        let most = if self.woken || waits || has_deadline { SLEEP_MAX } else { REST_MAX };
+        self.keeper.retry_in().map_or(most, |retry| retry.min(most))
+    }
+
+    fn wait(&mut self) -> std::io::Result<()> {
+        let sleep = self.sleep_max();
         let mut fds = [
             PollFd::from_borrowed_fd(self.acceptor.as_fd(), PollFlags::IN),
             PollFd::from_borrowed_fd(self.channel.control_bell(), PollFlags::IN),
             PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN),
         ];
-        let sleep = self.keeper.retry_in().map_or(SLEEP_MAX, |retry| retry.min(SLEEP_MAX));
         let sleep =
             Timespec { tv_sec: sleep.as_secs() as i64, tv_nsec: sleep.subsec_nanos().into() };
-        match poll(&mut fds, Some(&sleep)) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        self.woken = match poll(&mut fds, Some(&sleep)) {
+            Ok(ready) => ready > 0,
+            Err(rustix::io::Errno::INTR) => true,
+            Err(error) => return Err(error.into()),
+        };
+        Ok(())
     }
 
     fn signals(&mut self) {

@@ -212,6 +212,11 @@ impl<A> Reload<A> {
         Request::Prepare { number, target }
     }
 
+    /// Whether a change was asked for here and is not over.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.asked.is_some()
+    }
+
     /// What is due: giving up when nodes do not answer.
     pub(crate) fn tick(&mut self) -> Option<Request> {
         let asked = self.asked.as_mut()?;

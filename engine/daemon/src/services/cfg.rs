@@ -260,6 +260,11 @@ impl Cfg {
         }
     }
 
+    /// Whether programs are being asked about a shutdown.
+    pub(super) fn is_deciding(&self) -> bool {
+        self.pending.is_some()
+    }
+
     /// What is due.
     pub(super) fn tick(&mut self, actions: &mut Vec<Action>) {
         if self.pending.as_ref().is_some_and(|pending| pending.until <= Instant::now()) {

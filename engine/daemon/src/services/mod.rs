@@ -187,6 +187,11 @@ impl Services {
         true
     }
 
+    /// Whether [`Services::turn`] has something to do at some time although nothing happens.
+    pub(crate) fn has_deadline(&self) -> bool {
+        self.cfg.is_deciding() || self.cmap.is_tracked()
+    }
+
     /// What is due, what services want done since the last call, and notices of changed keys.
     pub(crate) fn turn(&mut self, acceptor: &mut Acceptor) -> Vec<Action> {
         self.cfg.tick(&mut self.actions);

@@ -212,7 +212,9 @@ impl Acceptor {
         &self.counters
     }
 
-    fn next_deadline(&self) -> Option<Instant> {
+    /// When a connection is given up that says nothing, or new ones are taken again: [`Acceptor::poll`] is to be called
+    /// then, if not before.
+    pub fn next_deadline(&self) -> Option<Instant> {
         let crowded = self.is_crowded();
         let stages = self.connections.values().filter_map(|c| greets_until(c, crowded));
         stages.chain(self.paused_until).min()

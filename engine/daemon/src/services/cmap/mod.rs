@@ -199,9 +199,14 @@ impl Cmap {
         }
     }
 
+    /// Whether somebody tracks keys.
+    pub(crate) fn is_tracked(&self) -> bool {
+        !self.tracks.is_empty()
+    }
+
     /// Whether a snapshot is due because somebody tracks what comes from it.
     pub(crate) fn wants_snapshot(&mut self) -> bool {
-        let due = !self.tracks.is_empty() && self.scanned.elapsed() >= SCAN;
+        let due = self.is_tracked() && self.scanned.elapsed() >= SCAN;
         if due {
             self.scanned = Instant::now();
         }
