@@ -15,7 +15,7 @@ use crate::figures;
 use crate::host::{self, Host};
 use crate::measure;
 use crate::setup::Setup;
-use crate::stage::Stage;
+use crate::stage::{Stage, told};
 
 /// Options of `bench failover`.
 #[derive(Clone, Debug, Args)]
@@ -344,7 +344,8 @@ impl Failover {
                     anyhow::bail!("Corosync is measured with `kill` and `unplug`")
                 }
             }
-            let last_ns = last_view(&mut stage, victim).with_context(|| stage.logs())?;
+            let last_ns = last_view(&mut stage, victim);
+            let last_ns = last_ns.map_err(|error| told(&error, &stage.logs()))?;
             times_ms.push(last_ns.saturating_sub(start_ns) as f64 / 1e6);
         }
         Ok(times_ms)

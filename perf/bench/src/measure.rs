@@ -14,7 +14,7 @@ use crate::figures::{
 use crate::load::Load;
 use crate::seat::Order;
 use crate::setup::Setup;
-use crate::stage::Stage;
+use crate::stage::{Stage, told};
 use crate::syscalls::Count;
 use crate::usage::{Machine, Usage};
 
@@ -71,7 +71,8 @@ pub(crate) fn measure(
     bar: &ProgressBar,
 ) -> anyhow::Result<(LoadFigures, Histogram<u64>)> {
     let outcome = measured(stage, setup, named, bar);
-    outcome.with_context(|| format!("load {}\n{}", named.name, stage.logs()))
+    let load = || format!("load {}", named.name);
+    outcome.with_context(load).map_err(|error| told(&error, &stage.logs()))
 }
 
 /// Has everybody begin with a load.

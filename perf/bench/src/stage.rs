@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use cluster::{Cluster, Namespaces, Spec};
 use tempfile::TempDir;
 
@@ -95,7 +94,7 @@ impl Stage {
         let started = Instant::now();
         crew.open(places, nodes, setup.sizes().max())?;
         let formation_s =
-            form(setup, &mut crew, nodes, started).with_context(|| logs(&mut cluster))?;
+            form(setup, &mut crew, nodes, started).map_err(|e| told(&e, &logs(&mut cluster)))?;
         if setup.loss > 0 {
             cluster.network()?.lose(setup.loss)?;
         }
@@ -180,7 +179,7 @@ impl Stage {
         let places = (0..nodes).map(|_| vec![Place::Cpg(None)]).collect();
         crew.open(places, nodes, setup.sizes().max())?;
         let formation_s =
-            form(setup, &mut crew, nodes, started).with_context(|| corosync_logs(&dir))?;
+            form(setup, &mut crew, nodes, started).map_err(|e| told(&e, &corosync_logs(&dir)))?;
         if setup.loss > 0 {
             network.lose(setup.loss)?;
         }
@@ -259,6 +258,11 @@ impl Stage {
         let largest = largest.unwrap_or_default();
         Ok(Memory { private_bytes: largest.private_bytes, shared_bytes: largest.shared_bytes })
     }
+}
+
+/// What went wrong, and below it what the engines wrote.
+pub(crate) fn told(error: &anyhow::Error, logs: &str) -> anyhow::Error {
+    anyhow::anyhow!("{error:#}\n{logs}")
 }
 
 /// The last lines of the first engines' logs.

@@ -1,5 +1,6 @@
 //! The lines of the table that say which figure of which command they show and what it should reach.
 
+use crate::compare::Peer;
 use crate::figures::{Figures, LoadFigures, median};
 use crate::report::plot::short;
 use crate::report::samples::Read;
@@ -47,15 +48,14 @@ fn line(row: u8, want: &Want, results: &Results, reads: &[Read<'_>]) -> Line {
     let sides = sides(row, want, &runs, reads);
     let (failed, error) = failures(row, want.line, results);
     let metric = want.metric;
-    let shown = |seen: Option<Seen>| seen.map(|s| shown(metric, s.median)).unwrap_or_default();
     let spread = |seen: Seen| {
         let (low, high) = (shown_bare(metric, seen.min), shown_bare(metric, seen.max));
         format!("{low} to {high} ({})", seen.count)
     };
     let synchrotron = match (sides.ours, error) {
-        (Some(seen), None) => self::shown(metric, seen.median),
+        (Some(seen), None) => shown(metric, seen.median),
         (Some(seen), Some(_)) => {
-            format!("{} ({failed} more failed)", self::shown(metric, seen.median))
+            format!("{} ({failed} more failed)", shown(metric, seen.median))
         }
         (None, Some(error)) => format!("failed: {}", cut(&error)),
         (None, None) => "not measured".to_owned(),
@@ -66,7 +66,14 @@ fn line(row: u8, want: &Want, results: &Results, reads: &[Read<'_>]) -> Line {
     });
     Line {
         what: want.what.to_owned(),
-        corosync: shown(sides.theirs),
+        corosync: match sides.theirs {
+            Some(seen) if seen.count > 1 => {
+                let (low, high) = (shown_bare(metric, seen.min), shown_bare(metric, seen.max));
+                format!("{} ({low} to {high})", shown(metric, seen.median))
+            }
+            Some(seen) => shown(metric, seen.median),
+            None => absent(&runs).map_or_else(String::new, |why| format!("not measured: {why}")),
+        },
         synchrotron,
         spread: match metric {
             Metric::Held => String::new(),
@@ -79,6 +86,17 @@ fn line(row: u8, want: &Want, results: &Results, reads: &[Read<'_>]) -> Line {
         idle_before: least(runs.iter().flat_map(|read| read.run.idle_before())),
         summary: want.summary,
     }
+}
+
+/// Why Corosync was not measured, where it should have been.
+fn absent(runs: &[&Read<'_>]) -> Option<String> {
+    runs.iter().find_map(|read| match &read.outcome {
+        Outcome::Compare(comparison) => match &comparison.corosync {
+            Peer::Absent { reason, .. } => Some(cut(reason)),
+            Peer::Measured(_) => None,
+        },
+        _ => None,
+    })
 }
 
 /// Runs of a command: those of this row, else all.
@@ -101,6 +119,8 @@ fn failures(row: u8, line: &str, results: &Results) -> (usize, Option<String>) {
 /// The first line of an error, or its beginning.
 fn cut(error: &str) -> String {
     let first = error.lines().next().unwrap_or_default();
+    // The tool's name, as it stands before every error it tells.
+    let first = first.strip_prefix("synchrotron: ").unwrap_or(first);
     match first.char_indices().nth(ERROR_LETTERS) {
         Some((end, _)) => format!("{}...", &first[..end]),
         None => first.to_owned(),
@@ -324,7 +344,7 @@ mod tests {
         assert_eq!(shown(Metric::RingRate("x"), 18.2), "18.2 M/s");
         assert_eq!(shown(Metric::Latency("half", Of::Skew), 3.25), "3.25 x p50");
         assert_eq!(shown(Metric::Formed, 0.26), "0.26 s");
-        assert_eq!(cut("one\ntwo"), "one");
+        assert_eq!(cut("synchrotron: one\ntwo"), "one");
         assert_eq!(cut(&"a".repeat(500)).len(), ERROR_LETTERS + 3);
     }
 }

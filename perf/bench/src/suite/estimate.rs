@@ -59,7 +59,7 @@ const THEIR_FAILOVER_S: f64 = 13.0;
 const RING_RUN_S: f64 = 5.5;
 
 /// The costs measured and 16 clusters predicted.
-const MODEL_S: f64 = 60.0;
+const MODEL_S: f64 = 30.0;
 
 #[cfg(test)]
 mod tests {

@@ -3,6 +3,7 @@
 mod child;
 mod estimate;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -57,6 +58,8 @@ const COMMAND_TIME_MAX: Duration = Duration::from_secs(420);
 /// A command with its place in the table.
 struct Step {
     row: u8,
+    /// What the row is about.
+    what: &'static str,
     /// What follows `synchrotron bench`, times included.
     command: String,
     /// Which of its repetitions, from 0.
@@ -77,7 +80,7 @@ impl Suite {
 
     /// Measures the rows asked for.
     pub(crate) fn run(&self, tool: &Path, json: bool) -> anyhow::Result<()> {
-        let rows: Vec<&Row> = rows::rows().filter(|row| self.wants(row.number)).collect();
+        let rows: Vec<&'static Row> = rows::rows().filter(|row| self.wants(row.number)).collect();
         if self.list {
             self.print(&rows, json);
             return Ok(());
@@ -87,20 +90,21 @@ impl Suite {
         let mut results = Results::load(&self.out)?;
         let commit = Host::here().commit;
         let mut failed = Vec::new();
-        let mut done = Vec::new();
-        for row in &rows {
-            let kept = match self.resume {
-                true => self.kept(row, &results, commit.as_deref()),
-                false => Vec::new(),
-            };
-            done.extend(kept.iter().map(|run| run.step.clone()));
-            results.rows.insert(row.number, RowResults { what: row.what.into(), runs: kept });
-        }
+        let kept = |row: &&'static Row| match self.resume {
+            true => (row.number, self.kept(row, &results, commit.as_deref())),
+            false => (row.number, Vec::new()),
+        };
+        let mut kept: BTreeMap<u8, Vec<Run>> = rows.iter().map(kept).collect();
+        let done: Vec<String> = kept.values().flatten().map(|run| run.step.clone()).collect();
         let steps = rows.iter().flat_map(|row| self.steps(row));
         let steps: Vec<Step> = steps.filter(|step| !done.contains(&step.name)).collect();
         let bar = progress(&steps, json);
         bar.suspend(|| eprintln!("{} kept, {}", done.len(), estimate::sum(&seconds(&steps))));
         for step in &steps {
+            // What is there of an earlier suite stays until the row is measured again.
+            if let Some(runs) = kept.remove(&step.row) {
+                results.rows.insert(step.row, RowResults { what: step.what.into(), runs });
+            }
             bar.suspend(|| eprintln!("row {}: synchrotron bench {}", step.row, step.command));
             bar.set_message(format!("row {}: {}", step.row, step.command));
             let run = self.one(tool, step, &bar)?;
@@ -126,7 +130,7 @@ impl Suite {
     }
 
     /// What an earlier suite measured of a row as this one would.
-    fn kept(&self, row: &Row, results: &Results, commit: Option<&str>) -> Vec<Run> {
+    fn kept(&self, row: &'static Row, results: &Results, commit: Option<&str>) -> Vec<Run> {
         let steps = self.steps(row);
         let same = |run: &&Run| {
             let is_step = |step: &Step| step.name == run.step && step.command == run.command;
@@ -137,7 +141,7 @@ impl Suite {
     }
 
     /// What would be run, and for how long.
-    fn print(&self, rows: &[&Row], json: bool) {
+    fn print(&self, rows: &[&'static Row], json: bool) {
         let steps: Vec<Step> = rows.iter().flat_map(|row| self.steps(row)).collect();
         if json {
             let list = steps.iter().map(|step| {
@@ -160,7 +164,7 @@ impl Suite {
     }
 
     /// A row's commands in the order in which they run: those to be repeated take turns.
-    fn steps(&self, row: &Row) -> Vec<Step> {
+    fn steps(&self, row: &'static Row) -> Vec<Step> {
         let mut steps = Vec::new();
         let rounds = row.commands.iter().map(|item| self.repeats(item)).max().unwrap_or(0);
         for round in 0..rounds {
@@ -169,6 +173,7 @@ impl Suite {
                     let command = self.filled(item);
                     steps.push(Step {
                         row: row.number,
+                        what: row.what,
                         seconds: estimate::seconds(&command),
                         command,
                         round,
