@@ -336,6 +336,10 @@ fn engine(values: &Values<'_>) -> Engine {
             "normal" => Priority::Normal,
             _ => Priority::Auto,
         },
+        wake_latency_ns: match values.value("engine", "wake_latency") {
+            Some(Value::Number(ns)) => Some(ns),
+            _ => None,
+        },
         lock_memory: match values.word("engine", "lock_memory") {
             "on" => LockMemory::On,
             "off" => LockMemory::Off,

@@ -254,6 +254,11 @@ pub const KEYS: &[Key] = &[
         "How urgent the hot thread is: `high` gives it nice -16, or the engine does not start (needs CAP_SYS_NICE or \
          RLIMIT_NICE); `auto` does so where it may; `normal` leaves it as the process was started. For hosts whose \
          other work must not hold up the ring; where programs share its core under load, it starves them."),
+    key("engine", "wake_latency", Kind::Duration { min_ns: 0, max_ns: S }, &["system"], Default("\"system\""),
+        "Longest time that a core of this machine may take to wake from sleep while the engine runs: `0us` keeps idle \
+         cores from sleeping, which costs power and makes wake-ups quick. For all programs alike, by \
+         `/dev/cpu_dma_latency`, which the engine's user must be allowed to write, or it does not start. `system` \
+         asks for nothing."),
     key("engine", "lock_memory", Kind::Choice(&["auto", "on", "off"]), &[], Default("\"auto\""),
         "Keep the process in memory (mlockall): `auto` where the limit allows it, `on` or the engine does not \
          start."),

@@ -249,6 +249,8 @@ pub struct Engine {
     pub cpu: Cpu,
     /// How urgent the hot thread is.
     pub priority: Priority,
+    /// Longest time that cores of the machine may take to wake while the engine runs; `None`: as the system has it.
+    pub wake_latency_ns: Option<u64>,
     /// Whether memory is locked.
     pub lock_memory: LockMemory,
     /// State directory.

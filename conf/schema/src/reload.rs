@@ -64,6 +64,7 @@ const VALUES: &[(&str, &str, Shown)] = &[
     ("engine", "idle", |c| shown(&c.engine.idle)),
     ("engine", "spin", |c| shown(&c.engine.spin_ns)),
     ("engine", "priority", |c| shown(&c.engine.priority)),
+    ("engine", "wake_latency", |c| shown(&c.engine.wake_latency_ns)),
     ("engine", "cpu", |c| shown(&c.engine.cpu)),
     ("engine", "lock_memory", |c| shown(&c.engine.lock_memory)),
     ("engine", "state_dir", |c| shown(&c.engine.state_dir)),

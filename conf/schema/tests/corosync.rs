@@ -379,7 +379,8 @@ const BAD: &[Bad] = &[
         number of a \
         link; accepted: a whole number from 0 to 7"),
     Bad("logging {", "synchrotron {\n engine {\n  cpus: 1\n }\n}\nlogging {", "33:3: synchrotron.engine.cpus: unknown \
-        key; did you mean \"cpu\"?; accepted: idle, spin, cpu, priority, lock_memory, state_dir"),
+        key; did you mean \"cpu\"?; accepted: idle, spin, cpu, priority, wake_latency, \
+        lock_memory, state_dir"),
     Bad("logging {", "synchrotron {\n engine {\n  idle: lazy\n }\n}\nlogging {", "33:9: synchrotron.engine.idle \
         = lazy: \
         is not a word this key knows; accepted: \"busy\", \"adaptive\", \"park\""),

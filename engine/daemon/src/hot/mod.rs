@@ -5,6 +5,7 @@
 //! formatting once it runs, but for what is rare: new sessions, views, snapshots.
 
 mod awaited;
+mod awake;
 mod driver;
 mod idle;
 mod programs;
@@ -35,6 +36,7 @@ use crate::recorder::Recorder;
 use crate::services::quorum::Question;
 use crate::status::Snapshot;
 use awaited::Awaited;
+use awake::Awake;
 use driver::Driver;
 use idle::{Rest, Strategy};
 use programs::{Programs, Scratch, deliver, input};
@@ -91,6 +93,8 @@ pub(crate) struct Hot {
     positions: Positions,
     /// The nodes in the order of their positions, with those that are gone: what a link that comes late is given.
     roster: Vec<schema::Node>,
+    /// What keeps cores from sleeping deeply, for as long as the loop runs.
+    _awake: Option<Awake>,
     awaited: Awaited,
     pool: Pool,
     node: Node,

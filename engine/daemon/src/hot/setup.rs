@@ -12,6 +12,7 @@ use transport::lossy::{Faults, Lossy};
 use wire::{BootId, NodeId};
 
 use super::awaited::Awaited;
+use super::awake::Awake;
 use super::driver::{Driver, mtu_bytes, pool_config};
 use super::idle::Strategy;
 use super::programs::Scratch;
@@ -78,6 +79,7 @@ pub(crate) fn start(plan: Arc<Plan>, channel: Arc<Channel>) -> Result<(Hot, Star
     warnings.extend(super::quorum::warnings(config));
     pin(config.engine.cpu)?;
     raise_priority(config.engine.priority)?;
+    let awake = Awake::ask(config.engine.wake_latency_ns)?;
     lock_memory(config.engine.lock_memory, &mut warnings)?;
     let pool_config = pool_config(config);
     let region = Region::create(pool_config).map_err(|error| system(&error))?;
@@ -94,6 +96,7 @@ pub(crate) fn start(plan: Arc<Plan>, channel: Arc<Channel>) -> Result<(Hot, Star
     }
     let recorder = recorder(&plan, &mut warnings);
     let mut hot = Hot {
+        _awake: awake,
         awaited: Awaited::new(&transport, now_ns),
         roster: config.nodes.clone(),
         running: config.clone(),
