@@ -146,7 +146,9 @@ impl Gather {
     /// Something changed: tell the others soon, but not for every single change.
     pub(crate) fn join_soon(&self, now_ns: u64, ctx: &mut Ctx) {
         let doublings = self.joins.saturating_sub(1).min(DOUBLINGS);
-        let gap_ns = (Self::join_interval_ns(ctx) >> DOUBLINGS) << doublings;
+        // Where there are few, what all of them send is read in less time than that.
+        let read_ns = ctx.nodes.len() as u64 * NODE_SHARE_NS;
+        let gap_ns = (Self::join_interval_ns(ctx) >> DOUBLINGS).min(read_ns) << doublings;
         let jitter_ns = ctx.random(gap_ns / 2);
         let at_ns = now_ns.max(self.last_join_ns.saturating_add(gap_ns)).saturating_add(jitter_ns);
         ctx.timers.set_earlier(Timer::Join, at_ns);
