@@ -7,6 +7,26 @@ use core::slice;
 
 use crate::pool::Inner;
 
+/// What [`FrameMut::prefetch`] asks for: the headers of all layers of a datagram.
+const HEADERS_BYTES: usize = 128;
+
+/// Bytes that come into a cache together.
+const LINE_BYTES: usize = 64;
+
+/// Asks for the line of memory in which a value begins, without waiting for it: worth it where it is known what will be
+/// touched after a hundred nanoseconds of other work. Does nothing where the processor cannot be asked.
+#[inline]
+pub fn prefetch<T>(value: &T) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a prefetch reads nothing that could be seen and faults nowhere, and the address is a value's.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(core::ptr::from_ref(value).cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = value;
+}
+
 /// A writable range of a slot that no other handle overlaps.
 pub struct FrameMut {
     pool: Rc<Inner>,
@@ -49,6 +69,14 @@ impl FrameMut {
     /// Keeps only the first `len` bytes; longer than it is: no change.
     pub fn truncate(&mut self, len: usize) {
         self.len = self.len.min(len);
+    }
+
+    /// Asks for the first bytes of the range, which will be read soon, without waiting for them.
+    #[inline]
+    pub fn prefetch(&self) {
+        for at in (0..self.len.min(HEADERS_BYTES)).step_by(LINE_BYTES) {
+            prefetch(&self[at]);
+        }
     }
 
     /// Gives up the right to write: from here on the bytes never change.

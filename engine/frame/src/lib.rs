@@ -21,7 +21,7 @@ mod pool;
 #[cfg(feature = "std")]
 mod region;
 
-pub use frame::{Frame, FrameMut};
+pub use frame::{Frame, FrameMut, prefetch};
 pub use pool::{Class, Lent, Pool, PoolConfig, PoolStats};
 #[cfg(feature = "std")]
 pub use region::{Region, RegionError};

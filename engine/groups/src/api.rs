@@ -62,6 +62,12 @@ pub trait Clients {
 
     /// Writes one run's body into `buf`; `None` if nothing is waiting or nothing fits.
     fn pull(&mut self, buf: &mut [u8]) -> Option<Pulled>;
+
+    /// Takes messages for the programs at once, where no event waits before them; or gives them back, and they come as
+    /// [`Event::Messages`].
+    fn deliver(&mut self, messages: Messages) -> Option<Messages> {
+        Some(messages)
+    }
 }
 
 /// Why a member came or went (numbered as Corosync's CPG reasons).

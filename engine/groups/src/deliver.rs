@@ -27,6 +27,17 @@ impl Groups {
     /// A frame in its place of the total order. What its bytes claim is checked; what does not hold
     /// is counted and dropped, at every node alike.
     pub fn deliver(&mut self, now_ns: u64, delivered: Delivered) {
+        self.deliver_to(now_ns, &delivered, &mut Some);
+    }
+
+    /// As [`Groups::deliver`]. What no event waits before is given to `show` first: what it gives back becomes an
+    /// event.
+    pub(crate) fn deliver_to(
+        &mut self,
+        now_ns: u64,
+        delivered: &Delivered,
+        show: &mut impl FnMut(Messages) -> Option<Messages>,
+    ) {
         self.counters.frames_delivered += 1;
         if self.ring != Some(delivered.ring) {
             self.counters.peer_out_of_place += 1;
@@ -38,27 +49,32 @@ impl Groups {
                 return;
             };
             match run.kind {
-                RunKind::Messages | RunKind::Fragment => self.deliver_run(&delivered, &run),
+                RunKind::Messages | RunKind::Fragment => self.deliver_run(delivered, &run, show),
                 RunKind::Control => {
                     self.view_offset = run.body_offset as u32;
-                    self.deliver_control(now_ns, &delivered, run.body);
+                    self.deliver_control(now_ns, delivered, run.body);
                 }
             }
         }
     }
 
     #[inline]
-    fn deliver_run(&mut self, delivered: &Delivered, run: &Run<'_>) {
+    fn deliver_run(
+        &mut self,
+        delivered: &Delivered,
+        run: &Run<'_>,
+        show: &mut impl FnMut(Messages) -> Option<Messages>,
+    ) {
         if self.barrier.is_some() {
             self.counters.peer_out_of_place += 1;
             return;
         }
         if run.kind == RunKind::Messages && self.open.is_empty() {
-            return self.show_run(delivered, run);
+            return self.show_run(delivered, run, show);
         }
         let Followed { fits, ended } = self.follow(delivered.origin, run);
         if fits {
-            self.show_run(delivered, run);
+            self.show_run(delivered, run, show);
         }
         // Hardly ever does anybody wait.
         let waits = |group: &Group| !group.waiting.is_empty();
@@ -96,7 +112,12 @@ impl Groups {
 
     /// Gives a run to the local members of its group, if there are any.
     #[inline]
-    fn show_run(&mut self, delivered: &Delivered, run: &Run<'_>) {
+    fn show_run(
+        &mut self,
+        delivered: &Delivered,
+        run: &Run<'_>,
+        show: &mut impl FnMut(Messages) -> Option<Messages>,
+    ) {
         let counters = &mut self.counters;
         let Some(group) = self.table.get(run.group) else {
             counters.peer_unknown_group += 1;
@@ -126,7 +147,7 @@ impl Groups {
             last.count += run.count;
             return;
         }
-        self.events.push_back(Event::Messages(Messages {
+        let messages = Messages {
             group: handle,
             sender,
             kind: run.kind,
@@ -136,7 +157,11 @@ impl Groups {
             seq: delivered.seq,
             offset,
             body: delivered.payload.slice(run.body_offset..end),
-        }));
+        };
+        // A fragment waits for what may follow it in its frame.
+        let at_once = run.kind == RunKind::Messages && self.events.is_empty();
+        let left = if at_once { show(messages) } else { Some(messages) };
+        self.events.extend(left.map(Event::Messages));
     }
 
     fn deliver_control(&mut self, now_ns: u64, at: &Delivered, body: &[u8]) {

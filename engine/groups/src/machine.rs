@@ -296,6 +296,12 @@ impl Groups {
         self.ring.is_some() && self.barrier.is_none()
     }
 
+    /// What [`Groups::take_wake`] would say.
+    #[inline]
+    pub fn wants_wake(&self) -> bool {
+        self.wake
+    }
+
     /// Whether something to send came up since the last time this was asked: a reason to wake the
     /// ring.
     pub fn take_wake(&mut self) -> bool {

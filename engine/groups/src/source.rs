@@ -1,7 +1,7 @@
 //! Building frames: control messages first, then runs pulled from the clients.
 
 use frame::Class;
-use totem::{Payload, Source};
+use totem::{Delivered, Payload, Source};
 use wire::control::CONTROL_BYTES_MIN;
 use wire::data::DATA_HEADER_BYTES;
 use wire::run::{ALIGN, RUN_HEADER_BYTES, RUN_SAFE, RunHeader, RunKind};
@@ -157,6 +157,13 @@ impl Groups {
 }
 
 impl Source for GroupSource<'_> {
+    #[inline]
+    fn deliver(&mut self, now_ns: u64, delivered: Delivered) -> Option<Delivered> {
+        let clients = &mut *self.clients;
+        self.groups.deliver_to(now_ns, &delivered, &mut |messages| clients.deliver(messages));
+        None
+    }
+
     fn backlog_bytes(&self) -> u64 {
         let control = if self.groups.has_control() { CONTROL_BYTES_MIN as u64 } else { 0 };
         let waiting = if self.groups.is_synced() { self.clients.pending_bytes() } else { 0 };

@@ -62,6 +62,8 @@ impl Node {
         let segment_bytes = segment_bytes.max(1);
         while bytes.len() > segment_bytes {
             let datagram = bytes.split_to(segment_bytes);
+            // The next one's headers come while this one is worked on.
+            bytes.prefetch();
             self.datagram(now_ns, at, datagram, home, clients);
         }
         if !bytes.is_empty() {
@@ -100,7 +102,11 @@ impl Node {
         }
         let source = &mut self.groups.source(clients);
         self.totem.receive(now_ns, opened.from, body.freeze(), source);
-        self.settle(now_ns, clients);
+        // Most frames went straight to the programs and left nothing to do; what concerns the whole call is settled at
+        // its end.
+        if self.totem.has_output() || self.groups.wants_wake() {
+            self.settle(now_ns, clients);
+        }
     }
 
     /// The same bytes in a small slot, if they fit and one is free.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use groups::{Clients, GroupHandle, Pulled, PulledKind};
+use groups::{Clients, GroupHandle, Messages, Pulled, PulledKind};
 use wire::run::{ALIGN, FRAGMENT_HEADER_BYTES, RECORD_HEADER_BYTES, begin_fragment};
 
 use crate::content;
@@ -91,9 +91,18 @@ pub(crate) struct Processes {
     pending_bytes: u64,
     /// Messages whose last byte was taken since this was last emptied.
     pub(crate) sent: Vec<MessageId>,
+    /// Whether messages are taken as they are delivered, and not only as events.
+    at_once: bool,
+    /// What was taken so since this was last emptied.
+    pub(crate) delivered: Vec<Messages>,
 }
 
 impl Processes {
+    /// Nobody yet, on a node that gives messages to its processes at once (as the daemon does) or as events.
+    pub(crate) fn new(at_once: bool) -> Self {
+        Self { at_once, ..Self::default() }
+    }
+
     /// The process with this number.
     pub(crate) fn get_mut(&mut self, id: u32) -> Option<&mut Session> {
         self.sessions.iter_mut().find(|s| s.id == id)
@@ -186,6 +195,14 @@ impl Processes {
 }
 
 impl Clients for Processes {
+    fn deliver(&mut self, messages: Messages) -> Option<Messages> {
+        if !self.at_once {
+            return Some(messages);
+        }
+        self.delivered.push(messages);
+        None
+    }
+
     fn pending_bytes(&self) -> u64 {
         self.pending_bytes
     }

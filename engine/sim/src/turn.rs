@@ -174,10 +174,14 @@ impl World {
         }
         let Some(r) = self.running(host, life) else { return };
         r.node.handle(local_ns, input, &mut r.processes);
+        let delivered = std::mem::take(&mut r.processes.delivered);
         let sent = std::mem::take(&mut r.processes.sent);
         r.undelivered.extend(&sent);
         for message in sent {
             self.record(life, What::Sent(message));
+        }
+        for messages in delivered {
+            self.event(host, life, &groups::Event::Messages(messages));
         }
         self.drain(host);
         self.look_at_quorum(host);

@@ -73,6 +73,14 @@ pub trait Source {
     /// The next frame with at most `room` bytes of payload; `None` when nothing is ready (or no
     /// slot is free to build it in).
     fn next(&mut self, room: usize) -> Option<Payload>;
+
+    /// Takes a frame at once that would otherwise wait in the outputs, where nothing waits before it; or gives it back,
+    /// and it comes as [`Output::Deliver`]. The same holds for it as for that: it may have the layer above want to
+    /// be waked ([`crate::Totem::wake`]), and that is done after the call.
+    fn deliver(&mut self, now_ns: u64, delivered: Delivered) -> Option<Delivered> {
+        let _ = now_ns;
+        Some(delivered)
+    }
 }
 
 /// A frame in its place of the total order.

@@ -2,6 +2,7 @@
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::cell::Cell;
 
 use frame::{Class, Frame, FrameMut, Pool};
 use wire::trace::{Code, Level, Trace};
@@ -25,6 +26,8 @@ pub(crate) struct Ctx {
     /// Position of this node in the node list.
     pub(crate) me_pos: usize,
     pub(crate) nodes: Vec<NodeId>,
+    /// Position asked for last: most often the next one's as well.
+    recent: Cell<usize>,
     pub(crate) payload_bytes_max: usize,
     pub(crate) tuning: Tuning,
     pub(crate) pool: Pool,
@@ -50,6 +53,7 @@ impl Ctx {
             me: config.me,
             me_pos: config.nodes.binary_search(&config.me).unwrap_or(0),
             nodes: config.nodes.clone(),
+            recent: Cell::new(0),
             payload_bytes_max: config.payload_bytes_max,
             tuning: config.tuning.clone(),
             pool,
@@ -72,7 +76,12 @@ impl Ctx {
     /// Position of a node in the node list.
     #[inline]
     pub(crate) fn pos(&self, node: NodeId) -> Option<usize> {
-        self.nodes.binary_search(&node).ok()
+        let recent = self.recent.get();
+        if self.nodes.get(recent) == Some(&node) {
+            return Some(recent);
+        }
+        let found = self.nodes.binary_search(&node).ok();
+        found.inspect(|at| self.recent.set(*at))
     }
 
     /// The timeout this node asks for, microseconds.

@@ -186,6 +186,12 @@ impl Totem {
         self.ctx.timers.next()
     }
 
+    /// Whether [`Totem::poll_output`] has something.
+    #[inline]
+    pub fn has_output(&self) -> bool {
+        !self.ctx.out.is_empty()
+    }
+
     /// The next thing to do.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.ctx.out.pop_front()

@@ -2,6 +2,7 @@
 
 use alloc::rc::Rc;
 use alloc::vec::Vec;
+use core::cell::Cell;
 
 use wire::{NodeId, NodeSet};
 
@@ -12,13 +13,15 @@ pub(crate) struct Members {
     /// The same as positions in the node list.
     pub(crate) set: NodeSet,
     me: usize,
+    /// Place of the member asked for last: most often the next one's as well.
+    recent: Cell<usize>,
 }
 
 impl Members {
     pub(crate) fn new(set: NodeSet, nodes: &[NodeId], me: NodeId) -> Self {
         let ids: Vec<NodeId> = set.iter().filter_map(|pos| nodes.get(pos).copied()).collect();
         let me = ids.iter().position(|id| *id == me).unwrap_or(0);
-        Self { ids: ids.into(), set, me }
+        Self { ids: ids.into(), set, me, recent: Cell::new(me) }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -34,8 +37,13 @@ impl Members {
         self.me == 0
     }
 
+    #[inline]
     pub(crate) fn contains(&self, node: NodeId) -> bool {
-        self.ids.binary_search(&node).is_ok()
+        if self.ids.get(self.recent.get()) == Some(&node) {
+            return true;
+        }
+        let found = self.ids.binary_search(&node);
+        found.inspect(|at| self.recent.set(*at)).is_ok()
     }
 
     pub(crate) fn me(&self) -> NodeId {

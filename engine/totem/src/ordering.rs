@@ -262,6 +262,11 @@ impl Ordering {
     /// Delivers what may be delivered: contiguous, and safe frames only once they are stable (Amir
     /// et al. 1995 sec. 3.2).
     pub(crate) fn deliver(&mut self, ctx: &mut Ctx) {
+        self.deliver_to(ctx, &mut queue);
+    }
+
+    /// As [`Ordering::deliver`], to whoever takes it.
+    pub(crate) fn deliver_to(&mut self, ctx: &mut Ctx, to: &mut impl FnMut(&mut Ctx, Delivered)) {
         if self.recovering {
             return;
         }
@@ -279,7 +284,7 @@ impl Ordering {
                 break;
             }
             self.delivered = seq;
-            self.hand_over(seq, false, ctx);
+            self.hand_over_to(seq, false, ctx, to);
         }
     }
 
@@ -295,6 +300,16 @@ impl Ordering {
 
     /// Delivers one frame, or acts on it if it is the ring's own.
     pub(crate) fn hand_over(&mut self, seq: u64, transitional: bool, ctx: &mut Ctx) {
+        self.hand_over_to(seq, transitional, ctx, &mut queue);
+    }
+
+    fn hand_over_to(
+        &mut self,
+        seq: u64,
+        transitional: bool,
+        ctx: &mut Ctx,
+        to: &mut impl FnMut(&mut Ctx, Delivered),
+    ) {
         let Some(slot) = self.window.get(seq) else { return };
         if slot.flags & FLAG_CONTROL != 0 {
             let payload = slot.frame.get(DATA_HEADER_BYTES..).unwrap_or(&[]);
@@ -317,13 +332,18 @@ impl Ordering {
         };
         ctx.counters.frames_delivered += 1;
         if ctx.mutated(Mutation::DuplicateDeliver) && seq.is_multiple_of(8) {
-            ctx.out.push_back(Output::Deliver(delivered.clone()));
+            to(ctx, delivered.clone());
         }
-        ctx.out.push_back(Output::Deliver(delivered));
+        to(ctx, delivered);
     }
 
     /// Lets go of frames that everybody has and that were delivered here.
     pub(crate) fn release(&mut self) {
         self.window.release_to(self.stable.min(self.delivered));
     }
+}
+
+/// Leaves a frame to be taken out of the outputs.
+fn queue(ctx: &mut Ctx, delivered: Delivered) {
+    ctx.out.push_back(Output::Deliver(delivered));
 }

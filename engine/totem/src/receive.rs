@@ -9,7 +9,7 @@ use wire::token::Token;
 use wire::{Kind, NodeId, WireError};
 
 use crate::machine::{Current, Totem};
-use crate::{Dest, Lane, Source, State};
+use crate::{Dest, Lane, Output, Source, State};
 
 impl Totem {
     pub(crate) fn dispatch(
@@ -25,7 +25,7 @@ impl Totem {
         };
         self.detector.lives(pos);
         let done = match Kind::of(&frame) {
-            Some(Kind::Data) => self.on_data(now_ns, frame),
+            Some(Kind::Data) => self.on_data(now_ns, frame, source),
             Some(Kind::Token) => self.on_token(now_ns, from, &frame, source),
             Some(Kind::Join) => self.on_join(now_ns, pos, &frame),
             Some(Kind::Commit) => self.on_commit(now_ns, &frame, source),
@@ -53,7 +53,12 @@ impl Totem {
         }
     }
 
-    fn on_data(&mut self, now_ns: u64, frame: Frame) -> Result<(), WireError> {
+    fn on_data(
+        &mut self,
+        now_ns: u64,
+        frame: Frame,
+        source: &mut dyn Source,
+    ) -> Result<(), WireError> {
         let header = *DataHeader::parse(&frame)?;
         let ring = header.ring();
         let ctx = &mut self.ctx;
@@ -63,7 +68,14 @@ impl Totem {
             if self.state == State::Operational {
                 if self.ring.insert(now_ns, &header, frame, ctx) {
                     self.ring.progress(now_ns, &header, ctx);
-                    self.ring.deliver(ctx);
+                    // At once, without a stay in the outputs: that is most of what a member does with a frame.
+                    self.ring.deliver_to(ctx, &mut |ctx, delivered| {
+                        let left = match ctx.out.is_empty() {
+                            true => source.deliver(now_ns, delivered),
+                            false => Some(delivered),
+                        };
+                        ctx.out.extend(left.map(Output::Deliver));
+                    });
                     self.ring.answer_late(ctx);
                 }
             } else if !self.ring.sealed {

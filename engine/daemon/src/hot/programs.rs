@@ -35,6 +35,30 @@ impl Clients for Programs<'_> {
             safe: pulled.safe,
         })
     }
+
+    fn deliver(&mut self, messages: groups::Messages) -> Option<groups::Messages> {
+        deliver_messages(self.0, messages);
+        None
+    }
+}
+
+/// Gives messages to the programs.
+#[inline]
+fn deliver_messages(server: &mut Server, messages: groups::Messages) {
+    server.deliver(Delivery::Messages(Messages {
+        group: messages.group.0,
+        sender: member(messages.sender),
+        fragment: messages.kind == RunKind::Fragment,
+        safe: messages.safe,
+        count: messages.count,
+        order: Order {
+            ring_seq: messages.ring.seq,
+            ring_rep: messages.ring.rep.0,
+            seq: messages.seq,
+            offset: messages.offset,
+        },
+        body: messages.body,
+    }));
 }
 
 /// Programs walk the fragments of an item by the session's formats, the ring makes them by its own.
@@ -77,20 +101,7 @@ pub(crate) struct Scratch {
 /// Tells programs what the group layer says.
 pub(crate) fn deliver(server: &mut Server, scratch: &mut Scratch, event: Event) {
     match event {
-        Event::Messages(messages) => server.deliver(Delivery::Messages(Messages {
-            group: messages.group.0,
-            sender: member(messages.sender),
-            fragment: messages.kind == RunKind::Fragment,
-            safe: messages.safe,
-            count: messages.count,
-            order: Order {
-                ring_seq: messages.ring.seq,
-                ring_rep: messages.ring.rep.0,
-                seq: messages.seq,
-                offset: messages.offset,
-            },
-            body: messages.body,
-        })),
+        Event::Messages(messages) => deliver_messages(server, messages),
         Event::View(view) => deliver_view(server, scratch, &view),
         Event::Joined { session, request, group } => {
             server.deliver(Delivery::Joined { session, request, group: group.0 });

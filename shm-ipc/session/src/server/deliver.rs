@@ -26,7 +26,7 @@ enum Body<'a> {
     /// Nothing.
     None,
     /// Bytes in the region.
-    Frame(&'a Frame),
+    Frame(Frame),
     /// Bytes elsewhere; copied into a slot if somebody reads the delivery ring.
     Bytes(&'a [u8]),
 }
@@ -37,7 +37,7 @@ impl Server {
     /// says.
     pub fn deliver(&mut self, item: Delivery<'_>) {
         match item {
-            Delivery::Messages(messages) => self.deliver_messages(&messages),
+            Delivery::Messages(messages) => self.deliver_messages(messages),
             Delivery::View { group, order, view } => self.deliver_view(group, order, &view),
             Delivery::Joined { session, request, group } => {
                 let Some(&place) = self.by_id.get(&session) else { return };
@@ -61,7 +61,7 @@ impl Server {
                 let mut bytes = std::mem::take(&mut self.scratch);
                 bytes.clear();
                 nodes.iter().for_each(|node| bytes.extend_from_slice(&node.to_le_bytes()));
-                self.send(For::All, item, &Body::Bytes(&bytes));
+                self.send(For::All, item, Body::Bytes(&bytes));
                 self.scratch = bytes;
             }
         }
@@ -77,13 +77,13 @@ impl Server {
         self.address(place, item, 0);
     }
 
-    fn deliver_messages(&mut self, messages: &Messages) {
+    fn deliver_messages(&mut self, messages: Messages) {
         let kind = if messages.fragment { Kind::Fragment } else { Kind::Messages };
         let mut item = Descriptor::new(kind).from_member(messages.sender).at(messages.order);
         item.group = messages.group.into();
         item.count = messages.count.into();
         item.flags = if messages.safe { Descriptor::SAFE } else { 0 };
-        self.send(For::Group(messages.group), item, &Body::Frame(&messages.body));
+        self.send(For::Group(messages.group), item, Body::Frame(messages.body));
     }
 
     fn deliver_view(&mut self, group: u32, order: Order, view: &View<'_>) {
@@ -95,7 +95,7 @@ impl Server {
             let mut item = Descriptor::new(Kind::View).at(order);
             item.group = group.into();
             item.flags = if parts.peek().is_some() { Descriptor::MORE } else { 0 };
-            self.send(For::Group(group), item, &Body::Bytes(part));
+            self.send(For::Group(group), item, Body::Bytes(part));
         }
         self.scratch = bytes;
         for (member, _) in view.left {
@@ -110,11 +110,12 @@ impl Server {
         let Some(session) = &self.sessions[place] else { return };
         item.session = session.id.into();
         item.position = request.into();
-        self.send(For::Session(place), item, &Body::None);
+        self.send(For::Session(place), item, Body::None);
     }
 
     /// Brings an item to whom it is for.
-    fn send(&mut self, to: For, item: Descriptor, body: &Body<'_>) {
+    #[inline]
+    fn send(&mut self, to: For, item: Descriptor, body: Body<'_>) {
         // First, because it may move readers from the ring to copies.
         self.make_room();
         // Out of the tables while they are walked: copying may doom a session.
@@ -137,7 +138,7 @@ impl Server {
                 &group
             }
         };
-        let shared = self.send_copies(places, &item, body);
+        let shared = self.send_copies(places, &item, &body);
         if shared {
             self.share(places, item, body);
         }
@@ -177,10 +178,11 @@ impl Server {
     }
 
     /// Into the delivery ring, for those of `places` who read it.
-    fn share(&mut self, places: &[usize], mut item: Descriptor, body: &Body<'_>) {
+    #[inline]
+    fn share(&mut self, places: &[usize], mut item: Descriptor, body: Body<'_>) {
         let frame = match body {
             Body::None => None,
-            Body::Frame(frame) => Some((*frame).clone()),
+            Body::Frame(frame) => Some(frame),
             Body::Bytes(bytes) => match self.slot_for(bytes) {
                 Some(frame) => Some(frame),
                 // No slot is free: those readers go over to copies, which need none.
