@@ -1,9 +1,7 @@
 //! The delivery ring as the engine thread sees it: descriptors shown to readers, and what keeps the frames they
 //! name alive.
 
-use std::collections::VecDeque;
-
-use frame::Frame;
+use frame::{Frame, prefetch};
 use ring::broadcast::{Cursor, Held, Memory, Producer, ReaderId, Return, State};
 use ring::shm::{Segment, ShmError};
 
@@ -14,12 +12,15 @@ use crate::server::Broken;
 /// One producer, all readers.
 pub(crate) struct DeliveryRing {
     producer: Producer,
-    /// What the items from `tail` to the head keep alive.
-    items: VecDeque<Kept>,
+    /// What the items from `tail` to the head keep alive, each at its position's place.
+    items: Box<[Kept]>,
     tail: u64,
     /// Bytes of all bodies ever pushed.
     bytes: u64,
 }
+
+/// So many items before its turn a place is asked for.
+const AHEAD_ITEMS: u64 = 2;
 
 /// What belongs to an item that some reader may still need; the item itself is in the ring, to which nobody else can
 /// write. Small, because every message walks through all of the queue's memory.
@@ -41,7 +42,13 @@ impl DeliveryRing {
     pub(crate) fn create(slots: usize) -> Result<(Self, Segment), ShmError> {
         let (memory, segment) = Memory::create("synchrotron-delivery", slots, LEASE_MAX)?;
         let producer = Producer::new(&memory)?;
-        Ok((Self { producer, items: VecDeque::with_capacity(slots), tail: 0, bytes: 0 }, segment))
+        let items = (0..slots).map(|_| Kept { frame: None, before: 0 }).collect();
+        Ok((Self { producer, items, tail: 0, bytes: 0 }, segment))
+    }
+
+    /// Where what belongs to a position is kept. There are as many places as the ring has slots: a power of two.
+    fn place(&self, position: u64) -> usize {
+        position as usize & (self.items.len() - 1)
     }
 
     /// Position the next item will get.
@@ -56,8 +63,9 @@ impl DeliveryRing {
 
     /// The last `slots` items and the bytes of their bodies.
     fn behind(&self, slots: u64) -> Lag {
-        let first = self.items.len().checked_sub(slots as usize);
-        let before = first.and_then(|at| self.items.get(at)).map_or(self.bytes, |kept| kept.before);
+        let first =
+            self.head().checked_sub(slots).filter(|first| (self.tail..self.head()).contains(first));
+        let before = first.map_or(self.bytes, |first| self.items[self.place(first)].before);
         Lag { slots, bytes: self.bytes - before }
     }
 
@@ -67,7 +75,9 @@ impl DeliveryRing {
         if pushed {
             let before = self.bytes;
             self.bytes += frame.as_ref().map_or(0, |frame| frame.len() as u64);
-            self.items.push_back(Kept { frame, before });
+            let place = self.place(self.head() - 1);
+            self.items[place] = Kept { frame, before };
+            prefetch(&self.items[self.place(self.head() + AHEAD_ITEMS)]);
         }
         pushed
     }
@@ -79,8 +89,10 @@ impl DeliveryRing {
 
     /// The item at a position, if it is still kept.
     pub(crate) fn get(&self, position: u64) -> Option<(Descriptor, Option<Frame>)> {
-        let at = position.checked_sub(self.tail)?;
-        let kept = self.items.get(usize::try_from(at).ok()?)?;
+        if !(self.tail..self.head()).contains(&position) {
+            return None;
+        }
+        let kept = &self.items[self.place(position)];
         let item = zerocopy::transmute!(self.producer.get(position)?);
         Some((item, kept.frame.clone()))
     }
@@ -88,7 +100,9 @@ impl DeliveryRing {
     /// Drops the frames that no reader of the ring needs.
     pub(crate) fn drop_passed(&mut self) {
         let needed = self.producer.min_released();
-        while self.tail < needed && self.items.pop_front().is_some() {
+        while self.tail < needed.min(self.head()) {
+            let place = self.place(self.tail);
+            self.items[place].frame = None;
             self.tail += 1;
         }
     }

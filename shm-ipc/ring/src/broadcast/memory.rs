@@ -1,11 +1,14 @@
 //! Where a descriptor ring lives.
 
 use crate::broadcast::{DESCRIPTOR_WORDS, Descriptor};
-use crate::shared::{Shared, Words};
+use crate::shared::{Shared, Words, prefetch};
 use crate::shm::{self, ShmError};
 #[cfg(not(loom))]
 use crate::shm::{Access, Draft, PAGE_BYTES, PeerAccess, Segment};
 use crate::sync::{AtomicU64, Ordering, acquire, fence};
+
+/// So many descriptors before its turn a slot is asked for.
+const AHEAD_SLOTS: u64 = 2;
 
 /// Most descriptors of a ring: 1 GiB of them.
 const CAPACITY_MAX: u64 = 1 << 24;
@@ -133,6 +136,8 @@ impl Memory {
 
     /// Writes the descriptor of `index`.
     pub(super) fn write(&self, index: u64, descriptor: &Descriptor) {
+        // The whole ring passes before a slot's turn comes again: it is in no cache by then.
+        prefetch(self.slot(index + AHEAD_SLOTS));
         let slot = self.slot(index);
         // Stamp: whoever sees one of the new words sees that the old stamp is gone.
         slot.stamp.store(0, Ordering::Relaxed);
