@@ -189,6 +189,8 @@ impl Ordering {
     /// Numbers what the feed has, as far as the windows allow. Needs the token.
     pub(crate) fn number(&mut self, ctx: &mut Ctx, feed: &mut impl Feed) {
         let alone = self.members.is_alone();
+        // More may have become stable since: its places are free.
+        self.release();
         let Some(held) = &mut self.held else { return };
         let free = ctx.free_bytes;
         let mut allowed = if held.resting || held.keeping {
@@ -214,7 +216,11 @@ impl Ordering {
             && held.token.ranges.is_empty();
         let frames = self.window.capacity() / 2;
         let mut bytes = 0;
-        while bytes < allowed && held.token.seq - self.stable < frames {
+        // What is stable counts, and that each has a place here: what was not delivered yet keeps its own.
+        while bytes < allowed
+            && held.token.seq - self.stable < frames
+            && self.window.covers(held.token.seq + 1)
+        {
             let Some((frame, flags)) = feed.next(ctx.payload_bytes_max) else { break };
             let flags = flags | if held.keeping { FLAG_HELD } else { 0 };
             let len = frame.len() as u64;
