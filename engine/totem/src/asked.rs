@@ -122,9 +122,14 @@ impl Asked {
         self.lossy = self.number + LOSSY;
     }
 
+    /// Whether members named something missing lately.
+    pub(crate) fn is_lossy(&self) -> bool {
+        self.number < self.lossy
+    }
+
     /// In how many parts the window is asked for.
     pub(crate) fn parts(&self) -> u64 {
-        if self.number < self.lossy { PARTS_LOSSY } else { PARTS }
+        if self.is_lossy() { PARTS_LOSSY } else { PARTS }
     }
 
     /// A member was overrun before it answered beacon `number`: whether that says more than what is known already.

@@ -11,6 +11,10 @@ const ROTATION_SHARE: u64 = 8;
 /// frames were lost lately.
 const KEPT_PERSONAL: u64 = 8;
 
+/// Where frames are lost that window is so many times as wide: part of it waits for what is sent again, which takes two
+/// round trips, and the rest must last as long.
+const LOSSY: u64 = 2;
+
 /// A rotation in which a member missed no more than this share of the frames lost them by chance: a smaller window
 /// would lose as many of fewer. Who is overrun loses whole bursts of several senders.
 const CHANCE_SHARE: u64 = 8;
@@ -73,23 +77,29 @@ impl Flow {
 
     /// Bytes that may be numbered now by whoever keeps the token, of whose frames `unstable_bytes` are not
     /// known to be everywhere: nobody else wants a share, and members said with their answers how much they can
-    /// take in (`credit`).
+    /// take in (`credit`). `lossy`: they miss some of it now and then.
     pub(crate) fn allowed_kept(
         &self,
         token: &Token,
         unstable_bytes: u64,
         credit: Option<u64>,
         free_bytes: u64,
+        lossy: bool,
     ) -> u64 {
         let told = token.in_force.credit.min(token.collecting.credit);
         let credit = credit.unwrap_or(told).min(free_bytes);
-        let window = self.kept_bytes().saturating_sub(unstable_bytes);
+        let window = self.kept_bytes_where(lossy).saturating_sub(unstable_bytes);
         window.min(self.room(token, credit))
     }
 
     /// Most bytes that are not known to be everywhere while the token is kept.
     pub(crate) fn kept_bytes(&self) -> u64 {
         (self.global / 2).min(KEPT_PERSONAL * self.personal)
+    }
+
+    /// The same where frames are lost or not.
+    pub(crate) fn kept_bytes_where(&self, lossy: bool) -> u64 {
+        if lossy { (LOSSY * self.kept_bytes()).min(self.global) } else { self.kept_bytes() }
     }
 
     /// Whether a member that misses `missing` frames, of `numbered` in a rotation, was overrun.

@@ -73,7 +73,8 @@ impl Ordering {
         let hold_ns = hold_ns(ctx);
         ctx.timers.set_earlier(Timer::Hold, now_ns.saturating_add(hold_ns));
         let unasked_bytes = held.bytes - self.asked.bytes();
-        let much = unasked_bytes >= self.flow.kept_bytes() / self.asked.parts();
+        let window_bytes = self.flow.kept_bytes_where(self.asked.is_lossy());
+        let much = unasked_bytes >= window_bytes / self.asked.parts();
         let safe = self.safe_high > self.asked.told() && !self.asked.is_waiting();
         let ask = (much || backlog > 0 || safe) && held.token.seq > self.asked.seq();
         self.send_rest(ctx);

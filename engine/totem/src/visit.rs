@@ -194,7 +194,8 @@ impl Ordering {
         let Some(held) = &mut self.held else { return };
         let free = ctx.free_bytes;
         let mut allowed = if held.resting || held.keeping {
-            self.flow.allowed_kept(&held.token, held.unstable_bytes(), held.credit, free)
+            let lossy = self.asked.is_lossy();
+            self.flow.allowed_kept(&held.token, held.unstable_bytes(), held.credit, free, lossy)
         } else {
             self.flow.allowed(&held.token, free)
         };

@@ -55,6 +55,8 @@ fn what_is_lost_by_chance_shrinks_nothing() {
     let mut flow = Flow::new(&Tuning::default(), 1_400);
     let start = flow.kept_bytes();
     assert!(!flow.is_overrun(45) && flow.is_overrun(100), "a burst, and two");
+    let kept = |lossy| flow.allowed_kept(&token(Facts::NONE, 0), 1_000, None, u64::MAX, lossy);
+    assert_eq!((kept(false), kept(true)), (start - 1_000, 2 * start - 1_000));
     flow.shrink_kept();
     assert_eq!(flow.kept_bytes(), start * 3 / 4);
     for _ in 0..16 {
