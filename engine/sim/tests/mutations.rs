@@ -208,7 +208,8 @@ fn catches_reloading(checker: Checker, spoil: Spoil) {
 #[test]
 fn worlds_of_reloads_keep_every_promise() {
     let mut taken = 0;
-    for seed in 1..40 {
+    // The last one: a node that leaves hears nothing of its own leave, and comes along into further rings.
+    for seed in (1..40).chain([88_650_053]) {
         let (findings, count) = reloading(seed, Spoil::default());
         assert!(findings.is_empty(), "seed {seed}: {findings:?}");
         taken += count;

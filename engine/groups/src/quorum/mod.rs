@@ -71,6 +71,8 @@ pub struct Quorum {
     owed: BTreeMap<NodeId, Owed>,
     /// Nodes that are gone, with their boot numbers.
     gone: BTreeMap<NodeId, u64>,
+    /// This node said that it leaves, and others no longer wait for what it owes: no later ring makes it act again.
+    leaving: bool,
     /// Others owe until then.
     not_before_ns: u64,
     /// A decision that waits for the lease or for what others owe.
@@ -93,6 +95,7 @@ impl Quorum {
             keeps_up: false,
             owed: BTreeMap::new(),
             gone: BTreeMap::new(),
+            leaving: false,
             not_before_ns: 0,
             undecided: None,
             outbox: VecDeque::new(),
@@ -286,7 +289,7 @@ impl Quorum {
     /// The ring's lease as it is now.
     #[inline]
     pub(crate) fn lease(&mut self, now_ns: u64, lease: Lease) {
-        if lease.ring != self.ring || lease.until_ns == self.ring_until_ns {
+        if self.leaving || lease.ring != self.ring || lease.until_ns == self.ring_until_ns {
             if self.told.quorate && now_ns >= self.until_ns {
                 self.look(now_ns);
             }
@@ -321,6 +324,7 @@ impl Quorum {
     pub(crate) fn leave(&mut self, now_ns: u64) {
         let Some(votes) = &mut self.config.votes else { return };
         votes.leave();
+        self.leaving = true;
         self.ring_until_ns = 0;
         self.until_ns = 0;
         self.ring = RingId { seq: 0, ..self.ring };
