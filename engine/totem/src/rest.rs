@@ -249,6 +249,8 @@ impl Ordering {
             self.flow.regain_kept();
         }
         self.set_stable(stable);
+        // All of them take in what is sent, whoever lowered the aru when the token last went round.
+        self.stuck = None;
         true
     }
 
